@@ -26,7 +26,14 @@ class Redactor:
             return
         raw = secret.encode()
         encoded = base64.b64encode(raw).decode()
-        for form in (secret, encoded, encoded.rstrip("="), base64.urlsafe_b64encode(raw).decode(), quote(secret, safe=""), quote_plus(secret)):
+        for form in (
+            secret,
+            encoded,
+            encoded.rstrip("="),
+            base64.urlsafe_b64encode(raw).decode(),
+            quote(secret, safe=""),
+            quote_plus(secret),
+        ):
             self._forms[form] = None
 
     def forms(self) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def parse_memory(text: str) -> float:
     Raises UsageError for a value under one byte, which is always a mistyped unit ("100m" is a tenth of a byte).
     """
     value = parse_quantity(text)
-    if 0 < value < 1 or text.endswith(("n", "u", "m")) and value < 1024:
+    if 0 < value < 1 or (text.endswith(("n", "u", "m")) and value < 1024):
         raise UsageError(f"{text!r} of memory is {value} bytes; was {text.rstrip('num')}Mi meant?")
     return float(value)
 
