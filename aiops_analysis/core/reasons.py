@@ -14,9 +14,11 @@ class Code(StrEnum):
 
     NO_SAMPLES = "no_samples"  # no usable sample in the window
     SHORT_HISTORY = "short_history"  # first to last sample spans less than the minimum
+    THIN_HISTORY = "thin_history"  # enough to recommend, less than the fourteen days that are wished for
     FEW_WEEKDAYS = "few_weekdays"  # fewer than five distinct weekdays were seen
     WEEKEND_UNSEEN = "weekend_unseen"  # a weekend day is missing
     LOW_COMPLETENESS = "low_completeness"  # too many samples are missing
+    SOME_MISSING = "some_missing"  # a share of the samples is missing, small enough to recommend
     RECENT_ROLLOUT = "recent_rollout"  # too little data since the last rollout
     HPA_MANAGED = "hpa_managed"  # a HorizontalPodAutoscaler scales on this resource
     NO_REQUEST = "no_request"  # no request is set

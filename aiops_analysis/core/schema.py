@@ -15,7 +15,9 @@ import pandas as pd
 from aiops_analysis.core.errors import SchemaError
 
 __all__ = [
+    "BURST",
     "CHANGES",
+    "FACTS",
     "GRADES",
     "GROUP",
     "HPAS",
@@ -27,6 +29,8 @@ __all__ = [
     "RECOMMENDATIONS",
     "RESOURCES",
     "USAGE",
+    "WEEKLY_CONTAINERS",
+    "WEEKLY_POOLS",
     "Contract",
     "Metric",
     "check",
@@ -144,6 +148,60 @@ HPAS = Contract(
     },
 )
 
+#: One row per series-day: the short bursts that a 5-minute mean hides (only for the limit guard, methods.md A7).
+BURST = Contract(
+    "burst",
+    {
+        "namespace": "str",
+        "workload_kind": "str",
+        "workload": "str",
+        "pod": "str",
+        "container": "str",
+        "cpu_max": "float64",  # [cores] largest rate[2m] of the day at 1 min
+        "cpu_p999": "float64",  # [cores] its P99.9
+    },
+)
+
+#: One row per UTC ISO week, workload-container and resource; kept after days are pruned.
+WEEKLY_CONTAINERS = Contract(
+    "weekly containers",
+    {
+        "week": "str",  # ISO date of its Monday
+        "namespace": "str",
+        "workload_kind": "str",
+        "workload": "str",
+        "container": "str",
+        "resource": "str",
+        "days": "int64",  # days of the week with samples
+        "p50": "float64",  # [cores | bytes]
+        "p95": "float64",
+        "p99": "float64",
+        "max": "float64",
+        "request": "float64",  # [cores | bytes] of one pod, time-weighted mean, NaN is "not set"
+        "pod_hours": "float64",
+    },
+    ("week", "namespace", "workload_kind", "workload", "container", "resource"),
+)
+
+#: One row per UTC ISO week, node pool and resource: weekly P95 of the hourly maximum of the pool's sum, and its mean (methods.md C1).
+WEEKLY_POOLS = Contract(
+    "weekly pools",
+    {
+        "week": "str",
+        "pool": "str",
+        "resource": "str",
+        "days": "int64",
+        "usage_p95": "float64",  # [cores | bytes]
+        "usage_mean": "float64",
+        "request_p95": "float64",
+        "request_mean": "float64",
+        "allocatable_mean": "float64",
+        "nodes_mean": "float64",
+        "pods_mean": "float64",
+    },
+    ("week", "pool", "resource"),
+)
+
 #: One row per workload-container and resource: what was measured in the window. The only P95 of the project.
 USAGE = Contract(
     "usage",
@@ -155,24 +213,65 @@ USAGE = Contract(
         "resource": "str",
         "pods": "int64",  # distinct pods with samples
         "days": "int64",  # UTC days with samples
+        "steps": "int64",  # distinct steps with a sample of at least one pod
         "weekdays": "int64",  # distinct weekdays with samples
         "samples": "int64",
         "dropped": "int64",  # impossible values left out
         "first_sample": _TIME,  # start of the first step with a sample
         "last_sample": _TIME,  # end of the last step with a sample
         "p50": "float64",  # [cores | bytes]
+        "p90": "float64",
         "p95": "float64",  # pooled over all pods
         "p99": "float64",
         "max": "float64",
         "lower": "float64",  # one-sided 95 % Woodruff bounds of the P95, days as clusters
         "upper": "float64",
         "saturated": "bool",  # the upper bound is the observed maximum
-        "hot_pod": "str",  # the hottest pod with at least 24 h of samples, "" when there is one pod
-        "hot_p95": "float64",  # its P95
+        "hot_pod": "str",  # the hottest pod with at least 24 h of samples, "" when fewer than two pods have that
+        "hot_p95": "float64",  # its P95, NaN when there is none
         "daily_p95": "object",  # list of floats, one per UTC day of the window, NaN without samples
         "daily_max": "object",
     },
     ("namespace", "workload_kind", "workload", "container", "resource"),
+)
+
+#: One row per workload-container: what the cluster says about it in the window. Joined from inventory, event and burst data.
+#: NaN is "not known" or, for requests and limits, "not set"; a group without a row is wholly unknown.
+FACTS = Contract(
+    "facts",
+    {
+        "namespace": "str",
+        "workload_kind": "str",
+        "workload": "str",
+        "container": "str",
+        "cpu_request": "float64",  # [cores] of the newest running pods (most frequent value), NaN is "not set"; so the next three
+        "cpu_limit": "float64",  # [cores]
+        "memory_request": "float64",  # [bytes]
+        "memory_limit": "float64",  # [bytes]
+        "qos": "str",  # Guaranteed | Burstable | BestEffort | ""
+        "running": "bool",  # has a pod at the end of the window
+        "replicas": "float64",  # mean running pods: pod-steps / steps of the window with known inventory
+        "replicas_min": "float64",  # fewest and most pods at once in steps with at least one
+        "replicas_max": "float64",
+        "first_seen": _TIME,  # start of the first step with a running pod in the window
+        "expected_steps": "float64",  # distinct steps with at least one running pod (not pod-steps)
+        "last_rollout": _TIME,  # when the newest image or template appeared in the window, NaT when it did not change
+        "hpa": "str",  # name of the HorizontalPodAutoscaler that targets the workload, "" without
+        "hpa_cpu": "bool",  # it scales on cpu
+        "hpa_memory": "bool",  # it scales on memory
+        "hpa_cpu_target": "float64",  # [percent of request], NaN when unknown or not a utilisation
+        "hpa_memory_target": "float64",
+        "throttle_ratio": "float64",  # throttled periods / periods, a ratio of sums over pods and window; NaN is "not applicable"
+        "burst_max": "float64",  # [cores] highest 2-minute rate of a pod in the last 7 days
+        "burst_p999": "float64",  # [cores] highest daily P99.9 of 2-minute rates of a pod in the last 7 days
+        "oom_kills": "float64",  # in the window, NaN when the server does not report them
+        "restarts": "float64",  # in the window, NaN when the server does not report them
+        "mem_at_oom": "float64",  # [bytes] last peak before a kill, NaN when unknown
+        "jvm": "bool",  # image or command looks like a Java runtime
+        "sidecar": "bool",  # injected by a mesh
+        "out_of_scope": "str",  # why the container is not sized at all ("GPU", "Windows"), "" when it is
+    },
+    ("namespace", "workload_kind", "workload", "container"),
 )
 
 #: One row per resource, the columns fixed in design.md section 3, then what the report shows beside them.
@@ -211,6 +310,8 @@ RECOMMENDATIONS = Contract(
         "pooled_p95": "float64",
         "hot_p95": "float64",
         "unit_price": "float64",  # [currency per core-month | GiB-month]
+        "request_cost": "float64",  # [currency / month] of the current request, NaN without a price
+        "paper_rule": "float64",  # [currency / month] the paper saving of the plain rule, beside the guarded one
         "days": "int64",
         "enough_on": "str",  # ISO date when a refused row will have enough data, "" when it has or nobody can say
         "daily_p95": "object",

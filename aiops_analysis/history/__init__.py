@@ -1,0 +1,1 @@
+"""The Parquet history: written once, read as dense matrices. This floor never asks a server and never computes a statistic."""
