@@ -1,0 +1,65 @@
+"""Run the pure functions of the analysis floor over the buckets of the history, in a small pool of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from aiops_analysis.analysis.usage import usage_of_block
+from aiops_analysis.core.schema import GROUP, USAGE, empty
+from aiops_analysis.core.window import Window
+from aiops_analysis.history.days import Block, block
+from aiops_analysis.history.store import Store
+
+__all__ = ["METRIC_OF", "over_buckets", "sums", "usage_of"]
+
+T = TypeVar("T")
+
+#: The measured series behind each resource.
+METRIC_OF = {"cpu": "cpu_usage", "memory": "memory_working_set"}
+
+
+def over_buckets(store: Store, metric: str, days: Sequence[date], function: Callable[[Block], T], *, workers: int = 2) -> list[T]:
+    """``function`` of each bucket of a window, in bucket order whatever the number of workers; raises StoreCorrupt."""
+    manifests = store.manifests(metric, days)
+    buckets = max((m.buckets for m in manifests.values()), default=1)
+
+    def one(bucket: int) -> T:
+        return function(block(store, metric, days, bucket, buckets, manifests))
+
+    if buckets == 1 or workers == 1:
+        return [one(bucket) for bucket in range(buckets)]
+    with ThreadPoolExecutor(workers, thread_name_prefix="bucket") as pool:
+        return list(pool.map(one, range(buckets)))
+
+
+def usage_of(store: Store, window: Window, resource: str, *, workers: int = 2) -> pd.DataFrame:
+    """USAGE of every workload-container of a window for cpu or memory; raises StoreCorrupt."""
+    days = list(window.days())
+
+    def one(part: Block) -> pd.DataFrame:
+        return usage_of_block(part.labels, part.day, part.samples, window=window, resource=resource)
+
+    frames = [frame for frame in over_buckets(store, METRIC_OF[resource], days, one, workers=workers) if len(frame)]
+    return pd.concat(frames, ignore_index=True).sort_values(list(GROUP), kind="stable", ignore_index=True) if frames else empty(USAGE)
+
+
+def sums(store: Store, metric: str, days: Sequence[date], *, workers: int = 2) -> pd.DataFrame:
+    """Sum over the window of a counted metric per workload-container: GROUP and ``total``; a series that was never seen has no row."""
+
+    def one(part: Block) -> pd.DataFrame:
+        totals = np.nansum(part.samples, axis=1, dtype=np.float64)
+        seen = np.isfinite(part.samples).any(axis=1)
+        frame = part.labels[list(GROUP)].assign(total=totals)[seen]
+        return frame.groupby(list(GROUP), as_index=False, sort=True)["total"].sum()
+
+    frames = [frame for frame in over_buckets(store, metric, days, one, workers=workers) if len(frame)]
+    columns: Mapping[str, str] = dict.fromkeys(GROUP, "str") | {"total": "float64"}
+    if not frames:
+        return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in columns.items()})
+    return pd.concat(frames, ignore_index=True).astype(columns)

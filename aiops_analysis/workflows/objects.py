@@ -1,0 +1,260 @@
+"""From answers of a Prometheus to one day of facts: owners, containers, nodes, HPAs (methods.md K, I-4 to I-6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from aiops_analysis.core.schema import HPAS, INVENTORY, NODES, check, empty
+from aiops_analysis.core.window import STEP, day_start, steps_of
+from aiops_analysis.history.inventory import runs
+
+__all__ = ["Answer", "Owners", "hpas_frame", "inventory_frame", "merge_facts", "nodes_frame", "owners_of"]
+
+_SLOTS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
+_NODE_SLOTS = ("cpu_capacity", "cpu_allocatable", "memory_capacity", "memory_allocatable", "pods_allocatable")
+_POOL_LABELS = (
+    "label_karpenter_sh_nodepool",
+    "label_eks_amazonaws_com_nodegroup",
+    "label_cloud_google_com_gke_nodepool",
+    "label_kubernetes_azure_com_agentpool",
+    "label_agentpool",
+)
+_SPOT_LABELS = (
+    "label_karpenter_sh_capacity_type",
+    "label_eks_amazonaws_com_capacity_type",
+    "label_cloud_google_com_gke_provisioning",
+    "label_cloud_google_com_gke_spot",
+    "label_kubernetes_azure_com_scalesetpriority",
+)
+
+
+class Answer(Protocol):
+    """What this module needs of a range answer: labels and float samples [rows, steps]."""
+
+    labels: list[dict[str, str]]
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Who owns a pod: (namespace, pod) to (kind, name), with ReplicaSets and Jobs resolved to their own owners."""
+
+    pods: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+    def of(self, namespace: str, pod: str) -> tuple[str, str]:
+        """Kind and name of the workload of a pod; a pod without an owner is its own workload of kind ``Pod``."""
+        return self.pods.get((namespace, pod), ("Pod", pod))
+
+
+def owners_of(
+    pod_owner: Sequence[Mapping[str, str]],
+    replicaset_owner: Sequence[Mapping[str, str]],
+    job_owner: Sequence[Mapping[str, str]],
+    relabel: Sequence[Mapping[str, str]] = (),
+) -> Owners:
+    """Owners from the label sets of kube_pod_owner, kube_replicaset_owner, kube_job_owner and the mixin's recording rule."""
+    above = {("ReplicaSet", m.get("namespace", ""), m.get("replicaset", "")): _owner(m) for m in replicaset_owner}
+    above |= {("Job", m.get("namespace", ""), m.get("job_name", m.get("job", ""))): _owner(m) for m in job_owner}
+    pods: dict[tuple[str, str], tuple[str, str]] = {}
+    for m in relabel:
+        kind = {k.lower(): k for k in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicaSet")}.get(m.get("workload_type", ""), "")
+        if kind and m.get("workload"):
+            pods[m.get("namespace", ""), m.get("pod", "")] = kind, m["workload"]
+    for m in pod_owner:
+        owner = _owner(m)
+        if owner is not None:
+            namespace = m.get("namespace", "")
+            pods[namespace, m.get("pod", "")] = above.get((owner[0], namespace, owner[1])) or owner
+    return Owners(pods)
+
+
+def _owner(labels: Mapping[str, str]) -> tuple[str, str] | None:
+    kind, name = labels.get("owner_kind", ""), labels.get("owner_name", "")
+    return (kind, name) if kind not in ("", "<none>") and name not in ("", "<none>") else None
+
+
+def _times(day: date, first: np.ndarray, last: np.ndarray) -> dict[str, pd.Series]:
+    base = pd.Timestamp(day_start(day)).as_unit("s")
+    return {
+        "first_seen": pd.Series(base + pd.to_timedelta(first * STEP, unit="s")),
+        "last_seen": pd.Series(base + pd.to_timedelta((last + 1) * STEP, unit="s")),
+    }
+
+
+def inventory_frame(
+    day: date, requests: Answer, limits: Answer, phase: Answer, images: Sequence[Mapping[str, str]], pod_info: Sequence[Mapping[str, str]], owners: Owners
+) -> pd.DataFrame:
+    """INVENTORY of one day: one row per run of equal requests and limits of each container of each pod.
+
+    A container is there while its pod's phase is Pending or Running; where the server has no phases, while it has a request or a limit.
+    """
+    rows, facts = _containers(requests, limits, images)
+    if not rows:
+        return empty(INVENTORY)
+    values = np.full((len(rows), len(_SLOTS), steps_of()), np.nan)
+    for suffix, answer in (("request", requests), ("limit", limits)):
+        for labels, series in zip(answer.labels, answer.samples, strict=True):
+            slot = f"{labels.get('resource', '')}_{suffix}"
+            if slot in _SLOTS:
+                values[rows[_key(labels)], _SLOTS.index(slot)] = series
+    present = _present(rows, values, phase)
+    row, first, last = runs(values, present)
+    keys = list(rows)
+    nodes = {(m.get("namespace", ""), m.get("pod", ""), m.get("uid", "")): m.get("node", "") for m in pod_info}
+    at = values[row, :, first]
+    owned = [owners.of(keys[r][0], keys[r][1]) for r in row]
+    frame = pd.DataFrame(
+        {
+            "namespace": [keys[r][0] for r in row],
+            "pod": [keys[r][1] for r in row],
+            "uid": [keys[r][2] for r in row],
+            "container": [keys[r][3] for r in row],
+            "workload_kind": [o[0] for o in owned],
+            "workload": [o[1] for o in owned],
+            "node": [nodes.get(keys[r][:3]) or facts[r].get("node", "") for r in row],
+            "image": [facts[r].get("image", "") for r in row],
+            **{slot: at[:, i] for i, slot in enumerate(_SLOTS)},
+            **_times(day, first, last),
+        }
+    )
+    return check(frame.assign(qos=_qos(frame)), INVENTORY)
+
+
+def _key(labels: Mapping[str, str]) -> tuple[str, str, str, str]:
+    return labels.get("namespace", ""), labels.get("pod", ""), labels.get("uid", ""), labels.get("container", "")
+
+
+def _containers(requests: Answer, limits: Answer, images: Sequence[Mapping[str, str]]) -> tuple[dict[tuple[str, str, str, str], int], list[dict[str, str]]]:
+    """Every container seen, numbered, and its image and node where known."""
+    rows: dict[tuple[str, str, str, str], int] = {}
+    facts: list[dict[str, str]] = []
+    for labels in (*images, *requests.labels, *limits.labels):
+        number = rows.setdefault(_key(labels), len(rows))
+        if number == len(facts):
+            facts.append({})
+        facts[number] |= {name: labels[name] for name in ("image", "node") if labels.get(name)}
+    return rows, facts
+
+
+def _present(rows: Mapping[tuple[str, str, str, str], int], values: np.ndarray, phase: Answer) -> np.ndarray:
+    seen = ~np.isnan(values).all(axis=1)
+    if not len(phase.labels):
+        return seen
+    alive = {_key(labels)[:3]: ~np.isnan(series) for labels, series in zip(phase.labels, phase.samples, strict=True)}
+    for key, number in rows.items():
+        # a pod of which no phase was ever seen is not dropped: its requests say that it was there
+        seen[number] = alive.get(key[:3], seen[number])
+    return seen
+
+
+def _qos(frame: pd.DataFrame) -> pd.Series:
+    """QoS class of each row's pod, by the requests and limits of all its containers (Kubernetes' own rule)."""
+    limits = frame[["cpu_limit", "memory_limit"]].notna().all(axis=1)
+    # Kubernetes sets a missing request to the limit
+    equal = limits & (frame["cpu_request"].fillna(frame["cpu_limit"]) == frame["cpu_limit"])
+    equal &= frame["memory_request"].fillna(frame["memory_limit"]) == frame["memory_limit"]
+    some = frame[list(_SLOTS)].notna().any(axis=1)
+    pods = [frame["namespace"], frame["pod"], frame["uid"]]
+    guaranteed = equal.groupby(pods).transform("all")
+    burstable = some.groupby(pods).transform("any")
+    return pd.Series(np.where(guaranteed, "Guaranteed", np.where(burstable, "Burstable", "BestEffort")), index=frame.index)
+
+
+def nodes_frame(day: date, capacity: Answer, allocatable: Answer, labels: Sequence[Mapping[str, str]], info: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+    """NODES of one day, one row per run of equal capacity; labels and provider id are the day's."""
+    names = sorted({m.get("node", "") for m in (*capacity.labels, *allocatable.labels)})
+    if not names:
+        return empty(NODES)
+    number = {name: i for i, name in enumerate(names)}
+    values = np.full((len(names), len(_NODE_SLOTS), steps_of()), np.nan)
+    for suffix, answer in (("capacity", capacity), ("allocatable", allocatable)):
+        for m, series in zip(answer.labels, answer.samples, strict=True):
+            slot = f"{m.get('resource', '')}_{suffix}"
+            if slot in _NODE_SLOTS:
+                values[number[m.get("node", "")], _NODE_SLOTS.index(slot)] = series
+    row, first, last = runs(values, ~np.isnan(values).all(axis=1))
+    known = {m.get("node", ""): m for m in labels}
+    provider = {m.get("node", ""): m.get("provider_id", "") for m in info}
+    at = values[row, :, first]
+    frame = pd.DataFrame(
+        {
+            "node": [names[r] for r in row],
+            "provider_id": [provider.get(names[r], "") for r in row],
+            **{slot: at[:, i] for i, slot in enumerate(_NODE_SLOTS)},
+            **_times(day, first, last),
+        }
+    )
+    described = pd.DataFrame([_describe(known.get(name, {})) for name in frame["node"]], columns=["pool", "instance_type", "region", "zone", "capacity_type"])
+    return check(pd.concat([frame, described], axis=1), NODES)
+
+
+def _describe(labels: Mapping[str, str]) -> dict[str, str]:
+    def first(*names: str) -> str:
+        return next((labels[n] for n in names if labels.get(n)), "")
+
+    spot = first(*_SPOT_LABELS).lower()
+    kind = first("label_node_kubernetes_io_instance_type", "label_beta_kubernetes_io_instance_type")
+    return {
+        "pool": first(*_POOL_LABELS) or kind or "default",
+        "instance_type": kind,
+        "region": first("label_topology_kubernetes_io_region", "label_failure_domain_beta_kubernetes_io_region"),
+        "zone": first("label_topology_kubernetes_io_zone", "label_failure_domain_beta_kubernetes_io_zone"),
+        "capacity_type": "spot" if spot in ("spot", "true", "preemptible") else ("on-demand" if spot else ""),
+    }
+
+
+def hpas_frame(day: date, info: Sequence[Mapping[str, str]], bounds: Mapping[str, Answer], targets: Answer) -> pd.DataFrame:
+    """HPAS of one day: one row per run of equal bounds and target of each metric of each HorizontalPodAutoscaler."""
+    about = {(m.get("namespace", ""), m.get("horizontalpodautoscaler", "")): m for m in info}
+    metrics: dict[tuple[str, str], list[tuple[str, str, np.ndarray]]] = {}
+    for m, series in zip(targets.labels, targets.samples, strict=True):
+        key = m.get("namespace", ""), m.get("horizontalpodautoscaler", "")
+        metrics.setdefault(key, []).append((m.get("metric_name", ""), m.get("metric_target_type", ""), series))
+    limits = {
+        (name, m.get("namespace", ""), m.get("horizontalpodautoscaler", "")): series
+        for name, answer in bounds.items()
+        for m, series in zip(answer.labels, answer.samples, strict=True)
+    }
+    keys = sorted(set(about) | set(metrics) | {key[1:] for key in limits})
+    nothing = np.full(steps_of(), np.nan)
+    series_of = [(key, metric) for key in keys for metric in metrics.get(key, [("", "", nothing)])]
+    if not series_of:
+        return empty(HPAS)
+    values = np.stack(
+        [[metric[2], limits.get(("min", *key), nothing), limits.get(("max", *key), nothing)] for key, metric in series_of]
+    )
+    row, first, last = runs(values, ~np.isnan(values).all(axis=1))
+    at = values[row, :, first]
+    frame = pd.DataFrame(
+        {
+            "namespace": [series_of[r][0][0] for r in row],
+            "hpa": [series_of[r][0][1] for r in row],
+            "target_kind": [about.get(series_of[r][0], {}).get("scaletargetref_kind", "") for r in row],
+            "target": [about.get(series_of[r][0], {}).get("scaletargetref_name", "") for r in row],
+            "metric": [series_of[r][1][0] for r in row],
+            "target_type": [series_of[r][1][1] for r in row],
+            "target_value": at[:, 0],
+            "min_replicas": at[:, 1],
+            "max_replicas": at[:, 2],
+            **_times(day, first, last),
+        }
+    )
+    return check(frame, HPAS)
+
+
+def merge_facts(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Two pulls of one day's facts in one: equal facts span both, no interval is lost."""
+    facts = [name for name in new.columns if name not in ("first_seen", "last_seen")]
+    if "first_seen" not in new.columns:
+        keys = [name for name in facts if new[name].dtype == "str"]
+        return pd.concat([new, old], ignore_index=True).drop_duplicates(keys, ignore_index=True)
+    both = pd.concat([old, new], ignore_index=True)
+    merged = both.groupby(facts, dropna=False, sort=False, as_index=False).agg(first_seen=("first_seen", "min"), last_seen=("last_seen", "max"))
+    return merged[list(new.columns)]
+

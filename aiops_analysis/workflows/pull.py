@@ -1,0 +1,260 @@
+"""Fill the history from a Prometheus: missing days only, oldest first, each committed before the next (design.md section 2)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from aiops_analysis.core.errors import StoreCorrupt, UsageError
+from aiops_analysis.core.schema import METRICS
+from aiops_analysis.core.window import DAY, day_start, iso, last_whole_day, steps_of
+from aiops_analysis.history.days import commit_matrix, merge, read_day
+from aiops_analysis.history.inventory import KINDS, commit_frame, read_frame
+from aiops_analysis.history.store import Manifest, Store
+from aiops_analysis.sources import promql
+from aiops_analysis.sources.prometheus import Prometheus
+from aiops_analysis.sources.promql import Scope
+from aiops_analysis.workflows.objects import merge_facts
+from aiops_analysis.workflows.pull_day import DayFrames, Question, Split, day_questions, day_result
+from aiops_analysis.workflows.weeks import write_weeks
+
+__all__ = ["ALL_KINDS", "Progress", "Pulled", "missing_days", "pull"]
+
+#: Everything a day of the history consists of.
+ALL_KINDS = (*KINDS, *METRICS)
+_IN_FLIGHT = 2
+_MOST_POINTS = 2_000_000  # of one answer (design.md section 2)
+_PROBE_STEP = "6h"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a pull is: ``done`` of ``days`` days, the day just stored, its series, and the requests made so far."""
+
+    done: int
+    days: int
+    day: date | None
+    series: int
+    requests: int
+    status: str = ""
+
+
+@dataclass
+class Pulled:
+    """What a pull did; ``stored`` maps each day to its status, ``nothing`` are days of which the server has no data."""
+
+    cluster: str
+    stored: dict[date, str] = field(default_factory=dict)
+    nothing: list[date] = field(default_factory=list)
+    kept: int = 0
+    requests: int = 0
+    series: int = 0
+    set_aside: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    source: dict[str, str] = field(default_factory=dict)
+
+
+def missing_days(store: Store, days: Sequence[date], *, retention: timedelta | None, now: datetime) -> list[date]:
+    """The days of which something is not committed, or incomplete, not yet asked three times, and still on the server."""
+    out = []
+    for day in days:
+        manifests = [store.manifest(kind, day) for kind in ALL_KINDS]
+        kept_there = retention is None or day_start(day) >= now - retention
+        if any(m is None or (m.open and kept_there) for m in manifests):
+            out.append(day)
+    return out
+
+
+def pull(
+    store: Store,
+    source: Prometheus,
+    *,
+    days: int,
+    now: datetime,
+    scope: Scope | None = None,
+    names: Mapping[str, str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    wait: float = 60.0,
+) -> Pulled:
+    """Store the last ``days`` whole UTC days that are missing; a second pull of complete days asks nothing but who the server is.
+
+    Raises SourceError when the server cannot be reached or gives up, StoreLocked when another pull runs; days already stored stay.
+    """
+    if days < 1:
+        raise UsageError(f"a pull needs at least 1 day, got {days}")
+    last = last_whole_day(now)
+    wanted = [last - timedelta(days=n) for n in range(days - 1, -1, -1)]
+    result = Pulled(store.cluster)
+    with store.lock(wait, f"pull since {iso(now)}"):
+        store.clean()
+        result.set_aside = _set_damaged_aside(store, wanted)
+        flavour = source.flavour()
+        result.source = {"flavour": flavour.name, "version": flavour.version, "url": source.url}
+        missing = missing_days(store, wanted, retention=flavour.retention, now=now)
+        result.kept = len(wanted) - len(missing)
+        if missing:
+            _Pull(store, source, scope or Scope(), names or {}, now, flavour.retention, result, progress).run(missing)
+            write_weeks(store, result.stored)
+    result.requests = source.requests_made
+    return result
+
+
+def _set_damaged_aside(store: Store, days: Sequence[date]) -> list[str]:
+    """Move days whose files are not what their manifests say out of the way; they are then pulled again."""
+    told = []
+    for kind in ALL_KINDS:
+        for day in days:
+            problem = store.damage(kind, day)
+            if problem is not None:
+                told.append(f"{problem}; moved to {store.set_aside(kind, day)}")
+    return told
+
+
+@dataclass
+class _Pull:
+    """One pull under way."""
+
+    store: Store
+    source: Prometheus
+    scope: Scope
+    names: Mapping[str, str]
+    now: datetime
+    retention: timedelta | None
+    result: Pulled
+    progress: Callable[[Progress], None] | None
+
+    def run(self, missing: Sequence[date]) -> None:
+        """Ask and store the days that the server has."""
+        series = self._series_by_day(missing)
+        there = [day for day in missing if series.get(day, 0) > 0]
+        self.result.nothing = [day for day in missing if day not in there]
+        split = self._split(there, max(series.values(), default=0))
+        plans = [(day, day_questions(self.source, day, self.scope, split, self.names)) for day in there]
+        self._tell(0, len(there), None)
+        for number, (day, questions, answers) in enumerate(_two_ahead(plans)):
+            frames = day_result(day, questions, answers)
+            status = self._store(day, frames)
+            self.result.stored[day] = status
+            self.result.series = max(self.result.series, frames.series)
+            self._tell(number + 1, len(there), day, status)
+
+    def _tell(self, done: int, days: int, day: date | None, status: str = "") -> None:
+        if self.progress is not None:
+            self.progress(Progress(done, days, day, self.result.series, self.source.requests_made, status))
+
+    def _series_by_day(self, missing: Sequence[date]) -> dict[date, int]:
+        """The largest number of series at six-hour marks of each day: which days the server has, by one instant query."""
+        first, last = missing[0], missing[-1]
+        length = (last - first).days + 1
+        answer = self.source.matrix(f"{promql.presence_query(self.scope, self.names)}[{length}d:{_PROBE_STEP}]", day_start(last) + DAY)
+        found: dict[date, int] = {}
+        for stamps, values in answer:
+            for stamp, value in zip(stamps, values, strict=True):
+                # a mark at midnight belongs to the day that ends there
+                day = (stamp - timedelta(seconds=1)).date()
+                found[day] = max(found.get(day, 0), int(value))
+        return found
+
+    def _split(self, days: Sequence[date], series: int) -> Split:
+        """Namespaces in groups of at most two million points a day; known up front, so that a refused query can be split too."""
+        if not days:
+            return Split()
+        at = day_start(days[-1]) + DAY / 2
+        counts = self.source.instant(promql.namespaces_query(self.scope, self.names), at)
+        sizes = {m.get("namespace", ""): int(v) for m, v in zip(counts.labels, counts.values, strict=True)}
+        if series * steps_of() <= _MOST_POINTS:
+            # one group without a namespace matcher; a pod in a namespace that came later is then seen too
+            return Split(((),), tuple(sorted(sizes)))
+        groups: list[list[str]] = [[]]
+        room = float(_MOST_POINTS)
+        for namespace, size in sorted(sizes.items()):
+            points = size * steps_of() * 1.5  # pods come and go during a day
+            if groups[-1] and points > room:
+                groups.append([])
+                room = float(_MOST_POINTS)
+            groups[-1].append(namespace)
+            room -= points
+        return Split(tuple(tuple(group) for group in groups), tuple(sorted(sizes)))
+
+    def _store(self, day: date, frames: DayFrames) -> str:
+        """Commit everything of a day, facts first; the day's status is its worst."""
+        worst = "complete"
+        for kind in ALL_KINDS:
+            old = self.store.manifest(kind, day)
+            manifest = self._manifest(kind, day, frames, old)
+            if kind in frames.frames:
+                frame = frames.frames[kind]
+                if old is not None:
+                    frame = merge_facts(read_frame(self.store, kind, [day]), frame)
+                commit_frame(self.store, manifest, frame)
+            else:
+                labels, samples = frames.matrices[kind]
+                if old is not None:
+                    labels, samples = self._merged(kind, day, labels, samples)
+                commit_matrix(self.store, manifest, labels, samples)
+            if manifest.status != "complete":
+                worst = manifest.status
+        self.result.warnings += [w for texts in frames.warnings.values() for w in texts if w not in self.result.warnings]
+        return worst
+
+    def _merged(self, metric: str, day: date, labels: pd.DataFrame, samples: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+        try:
+            return merge(read_day(self.store, metric, day), (labels, samples))
+        except StoreCorrupt as error:
+            self.result.set_aside.append(f"{error}; moved to {self.store.set_aside(metric, day)}")
+            return labels, samples
+
+    def _manifest(self, kind: str, day: date, frames: DayFrames, old: Manifest | None) -> Manifest:
+        holes = frames.holes if kind in METRICS else 0
+        whole = not holes and not frames.warnings.get(kind)
+        attempts = 1 if old is None else old.attempts + 1
+        manifest = Manifest(
+            kind,
+            day,
+            status="complete" if whole else "incomplete",
+            attempts=attempts,
+            queries=frames.queries.get(kind, {}),
+            source=self.result.source,
+            warnings=frames.warnings.get(kind, ()),
+            infos=frames.infos.get(kind, ()),
+            targets=frames.targets if kind == "cpu_usage" else None,
+            holes=holes,
+            dropped=frames.dropped.get(kind, ()),
+            pulled_at=iso(self.now),
+        )
+        gone = self.retention is not None and day_start(day) < self.now - self.retention
+        if not whole and (not manifest.open or gone):
+            return replace(manifest, status="final_with_holes")
+        return manifest
+
+
+def _two_ahead(plans: Sequence[tuple[date, list[Question]]]) -> Iterator[tuple[date, list[Question], list[object]]]:
+    """Answers day by day, with at most two requests in flight or waiting to be used ahead of what is being stored."""
+    todo = iter([question for _, questions in plans for question in questions])
+    with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="pull") as pool:
+        flying: deque[Future[object]] = deque()
+
+        def more() -> None:
+            question = next(todo, None)
+            if question is not None:
+                flying.append(pool.submit(question.ask))
+
+        for _ in range(_IN_FLIGHT):
+            more()
+        try:
+            for day, questions in plans:
+                answers = []
+                for _ in questions:
+                    answers.append(flying.popleft().result())
+                    more()
+                yield day, questions, answers
+        finally:
+            for future in flying:
+                future.cancel()
+

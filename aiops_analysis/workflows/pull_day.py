@@ -1,0 +1,336 @@
+"""One day from a Prometheus: which questions are asked, and how the answers become the day's frames and matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from aiops_analysis.core.errors import QueryTooLarge
+from aiops_analysis.core.schema import BURST, LABELS, METRICS, check, empty
+from aiops_analysis.core.window import DAY, STEP, day_start, steps_of
+from aiops_analysis.sources import promql
+from aiops_analysis.sources.promql import Scope
+from aiops_analysis.workflows.objects import Answer, Owners, hpas_frame, inventory_frame, nodes_frame, owners_of
+
+__all__ = ["DayFrames", "Question", "RangeSource", "Split", "day_questions", "day_result"]
+
+_ABOVE_CAPACITY = 1.05  # methods.md I-11
+_FACTS = ("pod_owner", "replicaset_owner", "job_owner", "relabel", "images", "pod_info", "node_labels", "node_info", "hpa_info")
+_RUNS = ("requests", "limits", "phase", "node_allocatable", "node_capacity", "hpa_min", "hpa_max", "hpa_target", "targets")
+_RAW = ("restarts", "oom_reason", "oom_events")
+_DENSE = tuple(name for name, metric in METRICS.items() if not metric.sparse)
+_UNIT = {"cpu_usage": "cpu", "memory_working_set": "memory"}
+
+
+class RangeSource(Protocol):
+    """What a pull needs of a source."""
+
+    def instant(self, query: str, at: datetime) -> object:
+        """Label sets and values at one moment."""
+
+    def range(self, query: str, start: datetime, end: datetime, step: int = STEP, parts: Sequence[str] = ()) -> object:
+        """Label sets and samples at every step from start to end."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The namespaces of a server in groups whose answers stay within the size of one answer."""
+
+    groups: tuple[tuple[str, ...], ...] = ((),)
+    namespaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request of a day: ``ask`` performs it and returns the source's answer."""
+
+    name: str
+    query: str
+    ask: Callable[[], object]
+
+
+@dataclass
+class DayFrames:
+    """What one day became: matrices by metric, frames by kind, and what was noticed."""
+
+    matrices: dict[str, tuple[pd.DataFrame, np.ndarray]] = field(default_factory=dict)
+    frames: dict[str, pd.DataFrame] = field(default_factory=dict)
+    queries: dict[str, dict[str, str]] = field(default_factory=dict)
+    warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    infos: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped: dict[str, tuple[Mapping[str, object], ...]] = field(default_factory=dict)
+    targets: tuple[tuple[int, int], ...] | None = None
+    holes: int = 0
+    series: int = 0
+
+
+def day_questions(source: RangeSource, day: date, scope: Scope, split: Split, names: Mapping[str, str]) -> list[Question]:
+    """Every request of one day, facts first; large metrics are asked for by groups of namespaces."""
+    start, end = day_start(day), day_start(day) + DAY
+    first = start + timedelta(seconds=STEP)
+    parts = [scope.within((namespace,)) for namespace in split.namespaces]
+    questions = []
+    for kind in _FACTS:
+        questions.append(_instant(source, kind, promql.fact_query(kind, scope, names), end, [promql.fact_query(kind, p, names) for p in parts]))
+    for kind in _RUNS:
+        by_namespace = [promql.run_query(kind, p, names) for p in parts] if kind in ("requests", "limits", "phase") else []
+        questions.append(_range(source, kind, promql.run_query(kind, scope, names), first, end, by_namespace))
+    for kind in _RAW:
+        # one step more than the day holds: events are differences
+        questions.append(_range(source, kind, promql.range_query(kind, scope, names), start, end, [promql.range_query(kind, p, names) for p in parts]))
+    for which, query in promql.burst_queries(scope, names).items():
+        questions.append(_instant(source, f"burst_{which}", query, end, [promql.burst_queries(p, names)[which] for p in parts]))
+    for metric in _DENSE:
+        for group in split.groups:
+            part = scope.within(group) if group else scope
+            inner = [promql.range_query(metric, scope.within((n,)), names) for n in (group or split.namespaces)]
+            questions.append(_range(source, metric, promql.range_query(metric, part, names), first, end, inner))
+    return questions
+
+
+def _range(source: RangeSource, name: str, query: str, start: datetime, end: datetime, parts: Sequence[str]) -> Question:
+    return Question(name, query, lambda: source.range(query, start, end, STEP, parts))
+
+
+def _instant(source: RangeSource, name: str, query: str, at: datetime, parts: Sequence[str]) -> Question:
+    def ask() -> object:
+        try:
+            return source.instant(query, at)
+        except QueryTooLarge:
+            if not parts:
+                raise
+            return _Joined.of([source.instant(part, at) for part in parts])
+
+    return Question(name, query, ask)
+
+
+@dataclass(frozen=True)
+class _Joined:
+    labels: list[dict[str, str]]
+    values: np.ndarray
+    warnings: tuple[str, ...]
+    infos: tuple[str, ...]
+
+    @classmethod
+    def of(cls, answers: Sequence[object]) -> _Joined:
+        labels = [m for a in answers for m in a.labels]  # type: ignore[attr-defined]
+        values = np.concatenate([a.values for a in answers])  # type: ignore[attr-defined]
+        return cls(labels, values, _texts(answers, "warnings"), _texts(answers, "infos"))
+
+
+def _texts(answers: Sequence[object], name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for a in answers for text in getattr(a, name)))
+
+
+def day_result(day: date, questions: Sequence[Question], answers: Sequence[object]) -> DayFrames:
+    """The frames and matrices of one day from the answers to its questions."""
+    by_name: dict[str, list[object]] = {}
+    query_of: dict[str, dict[str, str]] = {}
+    for question, answer in zip(questions, answers, strict=True):
+        by_name.setdefault(question.name, []).append(answer)
+        query_of.setdefault(question.name, {})[f"{question.name}" if question.name not in query_of else f"{question.name}.{len(query_of[question.name])}"] = question.query
+    one = {name: _one(found) for name, found in by_name.items()}
+    owners = owners_of(*(one[kind].labels for kind in ("pod_owner", "replicaset_owner", "job_owner", "relabel")))
+    out = DayFrames()
+    out.frames["inventory"] = inventory_frame(day, one["requests"], one["limits"], one["phase"], one["images"].labels, one["pod_info"].labels, owners)
+    out.frames["nodes"] = nodes_frame(day, one["node_capacity"], one["node_allocatable"], one["node_labels"].labels, one["node_info"].labels)
+    out.frames["hpas"] = hpas_frame(day, one["hpa_info"].labels, {"min": one["hpa_min"], "max": one["hpa_max"]}, one["hpa_target"])
+    out.frames["burst"] = _burst(one["burst_max"], one["burst_p999"], owners)
+    ceiling = _Ceiling.of(out.frames["inventory"], out.frames["nodes"])
+    ended = _ended(day, out.frames["inventory"])
+    for metric in _DENSE:
+        labels, samples = _owned(one[metric], owners)
+        samples, dropped = _at_the_door(metric, labels, samples, ceiling, _odd(by_name[metric]))
+        out.matrices[metric] = labels, _cut_after_end(labels, samples, ended)
+        out.dropped[metric] = dropped
+    restarts, kills = _events(one["restarts"], one["oom_reason"], one["oom_events"], owners)
+    out.matrices |= {"restarts": restarts, "oom_kills": kills}
+    out.targets, out.holes = _targets(one["targets"], out.matrices["cpu_usage"][1])
+    out.series = sum(len(m[0]) for m in out.matrices.values())
+    _describe(out, by_name, query_of)
+    return out
+
+
+@dataclass(frozen=True)
+class _Whole:
+    labels: list[dict[str, str]]
+    samples: np.ndarray
+    values: np.ndarray
+
+
+def _one(answers: Sequence[object]) -> _Whole:
+    labels = [m for a in answers for m in a.labels]  # type: ignore[attr-defined]
+    samples = [a.samples for a in answers if hasattr(a, "samples")]
+    values = [a.values for a in answers if hasattr(a, "values")]
+    return _Whole(labels, np.concatenate(samples) if samples else np.empty((0, 0)), np.concatenate(values) if values else np.empty(0))
+
+
+def _owned(answer: Answer, owners: Owners) -> tuple[pd.DataFrame, np.ndarray]:
+    """Series under their workload's name; a series without pod or container is none of ours."""
+    keep = [i for i, m in enumerate(answer.labels) if m.get("pod") and m.get("container")]
+    rows = []
+    for i in keep:
+        m = answer.labels[i]
+        namespace = m.get("namespace", "")
+        rows.append((namespace, *owners.of(namespace, m["pod"]), m["pod"], m["container"]))
+    samples = answer.samples if len(keep) == len(answer.labels) else answer.samples[keep]
+    return pd.DataFrame(rows, columns=list(LABELS), dtype="str"), samples if len(rows) else np.empty((0, steps_of()), np.float32)
+
+
+@dataclass(frozen=True)
+class _Ceiling:
+    """The largest value that is possible: 1.05 times the capacity of the pod's node, of the largest node where that is unknown."""
+
+    by_pod: Mapping[tuple[str, str], str]
+    node: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, inventory: pd.DataFrame, nodes: pd.DataFrame) -> _Ceiling:
+        pods = dict(zip(zip(inventory["namespace"], inventory["pod"], strict=True), inventory["node"], strict=True))
+        capacity = {}
+        for resource in ("cpu", "memory"):
+            size = nodes[f"{resource}_capacity"].fillna(nodes[f"{resource}_allocatable"])
+            capacity[resource] = size.groupby(nodes["node"]).max().dropna().to_dict()
+        return cls(pods, capacity)
+
+    def of_rows(self, resource: str, labels: pd.DataFrame) -> np.ndarray:
+        known = self.node[resource]
+        if not known:
+            return np.full(len(labels), np.inf)
+        largest = max(known.values())
+        pods = zip(labels["namespace"], labels["pod"], strict=True)
+        return _ABOVE_CAPACITY * np.array([known.get(self.by_pod.get(pod, ""), largest) for pod in pods])
+
+
+def _at_the_door(
+    metric: str, labels: pd.DataFrame, samples: np.ndarray, ceiling: _Ceiling, odd: Mapping[str, int]
+) -> tuple[np.ndarray, tuple[Mapping[str, object], ...]]:
+    """Impossible values become missing and are counted by kind and series (methods.md I-11)."""
+    top = ceiling.of_rows(_UNIT[metric], labels) if metric in _UNIT else np.full(len(labels), np.inf)
+    with np.errstate(invalid="ignore"):
+        bad = {"negative": samples < 0, "above_capacity": samples > top[:, None]}
+    dropped: list[Mapping[str, object]] = [{"kind": kind, "count": count} for kind, count in sorted(odd.items()) if count]
+    out = samples
+    for kind, mask in bad.items():
+        counts = mask.sum(axis=1)
+        if counts.any():
+            out = np.where(mask, np.float32(np.nan), out)
+            for row in np.flatnonzero(counts):
+                dropped.append({"kind": kind, "count": int(counts[row]), **{name: str(labels[name].iloc[row]) for name in LABELS}})
+    return out, tuple(dropped)
+
+
+def _odd(answers: Sequence[object]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for answer in answers:
+        for kind, count in getattr(answer, "odd", {}).items():
+            total[kind] = total.get(kind, 0) + count
+    return total
+
+
+def _ended(day: date, inventory: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """The step after a pod's last, for pods that ended while others were still seen (methods.md I-4)."""
+    if not len(inventory):
+        return {}
+    base = pd.Timestamp(day_start(day))
+    seconds = (inventory["last_seen"] - base).dt.total_seconds() // STEP
+    last = seconds.groupby([inventory["namespace"], inventory["pod"]]).max()
+    return {key: int(step) for key, step in last[last < last.max()].items()}
+
+
+def _cut_after_end(labels: pd.DataFrame, samples: np.ndarray, ended: Mapping[tuple[str, str], int]) -> np.ndarray:
+    """Without what a server still returns for a container that is gone: its last value lingers for five minutes."""
+    cut = [(row, ended[pod]) for row, pod in enumerate(zip(labels["namespace"], labels["pod"], strict=True)) if pod in ended]
+    if not any(np.isfinite(samples[row, step:]).any() for row, step in cut):
+        return samples
+    out = samples.copy()
+    for row, step in cut:
+        out[row, step:] = np.nan
+    return out
+
+
+def _increments(samples: np.ndarray) -> np.ndarray:
+    """Events of each step from raw counter values [rows, steps + 1]: differences, the value itself after a reset, NaN where not seen.
+
+    The first value of a series is where counting starts, not an event.
+    """
+    position = np.where(np.isnan(samples), -1, np.arange(samples.shape[1]))
+    last = np.maximum.accumulate(position, axis=1)
+    before = np.take_along_axis(samples, np.maximum(last[:, :-1], 0), axis=1)
+    now = samples[:, 1:]
+    difference = np.where(last[:, :-1] < 0, 0.0, now - before)
+    return np.where(np.isnan(now), np.nan, np.where(difference < 0, now, difference)).astype(np.float32)
+
+
+def _events(restarts: Answer, reason: Answer, kills: Answer, owners: Owners) -> tuple[tuple[pd.DataFrame, np.ndarray], tuple[pd.DataFrame, np.ndarray]]:
+    """Restarts and kills for memory: a restart whose last reason is OOMKilled, united with the kernel's own counter (methods.md A6)."""
+    labels, raw = _owned(restarts, owners)
+    counted = _increments(raw) if len(labels) else np.empty((0, steps_of()), np.float32)
+    flags, flagged = _owned(reason, owners)
+    events, raw_events = _owned(kills, owners)
+    seen: dict[tuple[str, ...], np.ndarray] = {}
+    row_of = {key: i for i, key in enumerate(labels.itertuples(index=False, name=None))}
+    for i, key in enumerate(flags.itertuples(index=False, name=None)):
+        if key in row_of:
+            # the reason may be scraped a step after the counter
+            after = np.nan_to_num(flagged[i, 1:]) + np.nan_to_num(np.append(flagged[i, 2:], flagged[i, -1:]))
+            seen[key] = np.where(after > 0, np.nan_to_num(counted[row_of[key]]), 0)
+    if len(events):
+        for key, row in zip(events.itertuples(index=False, name=None), np.nan_to_num(_increments(raw_events)), strict=True):
+            seen[key] = np.maximum(seen.get(key, np.zeros(steps_of())), row)
+    keys = [key for key, row in seen.items() if row.any()]
+    killed = np.array([seen[key] for key in keys], np.float32).reshape(len(keys), steps_of())
+    some = np.flatnonzero(np.nan_to_num(counted).any(axis=1))
+    return (labels.iloc[some].reset_index(drop=True), counted[some]), (pd.DataFrame(keys, columns=list(LABELS), dtype="str"), killed)
+
+
+def _burst(largest: _Whole, p999: _Whole, owners: Owners) -> pd.DataFrame:
+    frames = []
+    for name, answer in (("cpu_max", largest), ("cpu_p999", p999)):
+        rows = [(m.get("namespace", ""), *owners.of(m.get("namespace", ""), m["pod"]), m["pod"], m["container"], v) for m, v in _named(answer)]
+        frames.append(pd.DataFrame(rows, columns=[*LABELS, name]).astype(dict.fromkeys(LABELS, "str") | {name: "float64"}))
+    if not len(frames[0]):
+        return empty(BURST)
+    return check(frames[0].merge(frames[1], on=list(LABELS), how="left"), BURST)
+
+
+def _named(answer: _Whole) -> list[tuple[dict[str, str], float]]:
+    return [(m, float(v)) for m, v in zip(answer.labels, answer.values, strict=True) if m.get("pod") and m.get("container")]
+
+
+def _targets(answer: Answer, cpu: np.ndarray) -> tuple[tuple[tuple[int, int], ...] | None, int]:
+    """Runs of the number of targets that were up, and the number of steps that are holes.
+
+    A step is a hole when a job that is up at some time of the day is wholly missing; without ``up``, when no container has a sample.
+    """
+    if not len(answer.labels):
+        return None, int((~np.isfinite(cpu).any(axis=0)).sum()) if len(cpu) else 0
+    up = np.nan_to_num(answer.samples)
+    total = up.sum(axis=0).astype(int)
+    edges = np.flatnonzero(np.diff(total)) + 1
+    parts = np.split(total, edges)
+    return tuple((int(part[0]), len(part)) for part in parts), int((up == 0).any(axis=0).sum())
+
+
+def _describe(out: DayFrames, by_name: Mapping[str, Sequence[object]], query_of: Mapping[str, dict[str, str]]) -> None:
+    """File queries, warnings and infos under the metric or kind that they belong to."""
+    belongs = {
+        "inventory": ("pod_owner", "replicaset_owner", "job_owner", "relabel", "images", "pod_info", "requests", "limits", "phase"),
+        "nodes": ("node_labels", "node_info", "node_allocatable", "node_capacity"),
+        "hpas": ("hpa_info", "hpa_min", "hpa_max", "hpa_target"),
+        "burst": ("burst_max", "burst_p999"),
+        "restarts": ("restarts",),
+        "oom_kills": ("oom_reason", "oom_events", "restarts"),
+        **{metric: (metric,) for metric in _DENSE},
+    }
+    for kind, names in belongs.items():
+        asked = (*names, "targets") if kind == "cpu_usage" else names
+        out.queries[kind] = {key: text for name in asked for key, text in query_of[name].items()}
+        answers = [a for name in asked for a in by_name[name]]
+        out.warnings[kind] = _texts(answers, "warnings")
+        out.infos[kind] = _texts(answers, "infos")
