@@ -26,6 +26,7 @@ NEIGHBOURS = {
     ("history.weekly", "history.store"),
     ("history.weekly", "history.inventory"),
     ("analysis.rightsizing", "analysis.policy"),
+    ("analysis", "analysis.statistics"),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.facts"),
     ("workflows", "workflows.measure"),
@@ -111,12 +112,14 @@ def imports(module: Module, known: dict[str, Module]) -> Iterator[tuple[int, str
 
 
 def cycles(root: Path) -> list[str]:
-    """Modules that import each other in a circle, by removing again and again what imports nothing that is left."""
-    known = modules(root)
-    left = {
-        module.name: {target for _, full in imports(module, known) if (target := full.removeprefix(f"{PACKAGE}.")) in known} - {module.name}
-        for module in known.values()
-    }
+    """Modules that import each other in a circle, by removing again and again what imports nothing that is left.
+
+    A folder's ``__init__`` that hands out its own parts does not count.
+    """
+    known, left = modules(root), {}
+    for module in known.values():
+        targets = {full.removeprefix(f"{PACKAGE}.") for _, full in imports(module, known)}
+        left[module.name] = {target for target in targets & known.keys() if not within(target, module.name)}
     while free := {name for name, needs in left.items() if not needs & left.keys()}:
         left = {name: needs for name, needs in left.items() if name not in free}
     return sorted(left)
