@@ -1,0 +1,304 @@
+"""Every PromQL text we send, as settled in methods.md K; each value in it is quoted, so that a name selects exactly itself.
+
+Grouping keeps the cluster label where the server has one. Dense metrics are evaluated at the end of each step; facts are instant
+queries over a day; runs are range queries whose equal neighbours the caller joins to intervals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from aiops_analysis.core.errors import UsageError
+
+__all__ = [
+    "DENSE",
+    "FACTS",
+    "RAW",
+    "RUNS",
+    "USED",
+    "Scope",
+    "burst_queries",
+    "fact_query",
+    "matcher",
+    "namespaces_query",
+    "presence_query",
+    "quote",
+    "range_query",
+    "runs_query",
+    "split_by_namespace",
+]
+
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
+_REGEX_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")  # what Go's regexp.QuoteMeta escapes
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\ufffd": "\\ufffd"}
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
+_CONTAINERS = 'container!="",container!="POD",image!=""'  # not the pod's own cgroup, not the pause container (methods.md I-6)
+_CPU, _MEMORY = "container_cpu_usage_seconds_total", "container_memory_working_set_bytes"
+_THROTTLED, _PERIODS = "container_cpu_cfs_throttled_periods_total", "container_cpu_cfs_periods_total"
+_RESTARTS, _OOM_EVENTS = "kube_pod_container_status_restarts_total", "container_oom_events_total"
+_OOM_REASON = "kube_pod_container_status_last_terminated_reason"
+_RELABEL = "namespace_workload_pod:kube_pod_owner:relabel"
+#: Scrape jobs whose presence tells a hole from a pod that ended, as the common charts and agents name them.
+_JOBS = ".*(kubelet|cadvisor|kube-state-metrics|kubernetes-nodes).*"
+
+
+def quote(value: str) -> str:
+    r"""The PromQL string literal of any text.
+
+    U+FFFD is escaped because the server's lexer takes it for broken UTF-8. Raises UsageError for a lone surrogate, which no label holds.
+
+    >>> print(quote('a"} or vector(1) #'))
+    "a\"} or vector(1) #"
+    """
+    return f'"{"".join(_escape(c) for c in value)}"'
+
+
+def _escape(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char < " " or char == "\x7f":
+        return f"\\x{ord(char):02x}"
+    if "\ud800" <= char <= "\udfff":
+        raise UsageError(f"a label value cannot hold the lone surrogate {char!a}")
+    return char
+
+
+def matcher(label: str, values: Sequence[str]) -> str:
+    """The selector of exactly these values of a label: ``=`` for one, an escaped ``=~`` for several.
+
+    Raises UsageError for an impossible label name, and for no values at all, which would select everything.
+
+    >>> matcher("namespace", ["shop"]), matcher("namespace", ["a.b", "c"])
+    ('namespace="shop"', 'namespace=~"a\\\\\\\\.b|c"')
+    """
+    distinct = list(dict.fromkeys(values))
+    if not distinct:
+        raise UsageError(f"no values are given for the label {label!r}")
+    name = _label(label)
+    if len(distinct) == 1:
+        return f"{name}={quote(distinct[0])}"
+    return f"{name}=~{quote('|'.join(_REGEX_SPECIAL.sub(lambda m: chr(92) + m[0], v) for v in distinct))}"
+
+
+def _label(name: str) -> str:
+    if _LABEL.fullmatch(name) is None:
+        raise UsageError(f"{name!a} is not a label name; expected letters, digits and _, for example cluster or k8s_cluster")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What part of a server is asked: one cluster of several, some namespaces.
+
+    ``cluster_label`` is "" where the label does not exist. ``per_cpu`` says that cAdvisor's ``cpu`` label holds single CPUs, which
+    are summed first.
+    """
+
+    cluster_label: str = ""
+    cluster: str = ""
+    namespaces: tuple[str, ...] = ()
+    per_cpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cluster_label:
+            _label(self.cluster_label)
+        elif self.cluster:
+            raise UsageError(f"the cluster {self.cluster!a} needs the name of the label that holds it (cluster_label)")
+
+    def select(self, metric: str, *matchers: str, namespaced: bool = True, names: Mapping[str, str] = _NO_NAMES) -> str:
+        """The selector of a metric: the given matchers, then the cluster's, then the namespaces'; ``names`` maps metric names."""
+        name = names.get(metric, metric)
+        if _METRIC.fullmatch(name) is None:
+            raise UsageError(f"{name!a} is not a metric name (given for {metric})")
+        parts = [m for m in matchers if m]
+        if self.cluster:
+            parts.append(matcher(self.cluster_label, [self.cluster]))
+        if namespaced and self.namespaces:
+            parts.append(matcher("namespace", self.namespaces))
+        return f"{name}{{{','.join(parts)}}}" if parts else name
+
+    def within(self, namespaces: Sequence[str]) -> Scope:
+        """The same scope for some namespaces only."""
+        return Scope(self.cluster_label, self.cluster, tuple(namespaces), self.per_cpu)
+
+    def by(self, *labels: str) -> str:
+        """The grouping, the cluster label first where there is one."""
+        return f"by ({','.join(((self.cluster_label,) if self.cluster_label else ()) + labels)})"
+
+
+_GROUP = ("namespace", "pod", "container")
+
+
+def _rate(metric: str, window: str, scope: Scope, names: Mapping[str, str]) -> str:
+    rate = f"rate({scope.select(metric, _CONTAINERS, names=names)}[{window}])"
+    return f"sum without (cpu) ({rate})" if scope.per_cpu else rate
+
+
+#: Metrics of the history that are asked as they are stored; the rest of core.schema.METRICS is derived from RAW.
+DENSE = ("cpu_usage", "memory_working_set", "cpu_throttled", "cpu_periods")
+#: Gauges and counters as they are, of which the caller takes differences (methods.md I-2).
+RAW = ("restarts", "oom_reason", "oom_events")
+
+
+def range_query(metric: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """The query of a dense metric of the history, or of the raw series of a sparse one.
+
+    Raises UsageError for an unknown metric.
+
+    >>> range_query("memory_working_set", Scope())
+    'max by (namespace,pod,container) (max_over_time(container_memory_working_set_bytes{container!="",container!="POD",image!=""}[5m]))'
+    """
+
+    def cadvisor(name: str) -> str:
+        return scope.select(name, _CONTAINERS, names=names)
+
+    if metric == "cpu_usage":
+        inner = _rate(_CPU, "5m", scope, names)
+    elif metric == "memory_working_set":
+        inner = f"max_over_time({cadvisor(_MEMORY)}[5m])"
+    elif metric == "cpu_throttled":
+        inner = f"increase({cadvisor(_THROTTLED)}[5m])"
+    elif metric == "cpu_periods":
+        inner = f"increase({cadvisor(_PERIODS)}[5m])"
+    elif metric == "restarts":
+        inner = scope.select(_RESTARTS, names=names)
+    elif metric == "oom_reason":
+        inner = scope.select(_OOM_REASON, 'reason="OOMKilled"', names=names)
+    elif metric == "oom_events":
+        inner = cadvisor(_OOM_EVENTS)
+    else:
+        raise UsageError(f"{metric!a} has no query; expected one of {', '.join(DENSE + RAW)}")
+    return f"max {scope.by(*_GROUP)} ({inner})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One fact: its metric, the labels to keep (none: all), fixed matchers, whether it has a namespace, and what it is compared with."""
+
+    metric: str
+    keep: tuple[str, ...]
+    matchers: tuple[str, ...] = ()
+    namespaced: bool = True
+    compare: str = ""
+
+
+_CONTROLLER = ('owner_is_controller="true"',)
+_HPA = ("namespace", "horizontalpodautoscaler")
+#: Facts of a day, each one instant query over it.
+FACTS: Mapping[str, _Ask] = MappingProxyType(
+    {
+        "owner": _Ask("kube_pod_owner", ("namespace", "pod", "uid", "owner_kind", "owner_name"), _CONTROLLER),
+        "replicaset_owner": _Ask("kube_replicaset_owner", ("namespace", "replicaset", "owner_kind", "owner_name"), _CONTROLLER),
+        "job_owner": _Ask("kube_job_owner", ("namespace", "job_name", "owner_kind", "owner_name"), _CONTROLLER),
+        "workload_relabel": _Ask(_RELABEL, ("namespace", "pod", "workload", "workload_type")),
+        "images": _Ask("kube_pod_container_info", ("namespace", "pod", "uid", "container", "image", "image_spec", "image_id")),
+        "pod_info": _Ask("kube_pod_info", ("namespace", "pod", "uid", "node")),
+        "node_labels": _Ask("kube_node_labels", (), namespaced=False),
+        "node_info": _Ask("kube_node_info", ("node", "provider_id"), namespaced=False),
+        "hpa_info": _Ask("kube_horizontalpodautoscaler_info", (*_HPA, "scaletargetref_kind", "scaletargetref_name")),
+    }
+)
+_UNIT = ('unit=~"core|byte"',)
+_RESOURCES = ("namespace", "pod", "uid", "container", "node", "resource")
+_NODE = (("node", "resource", "unit"), ('resource=~"cpu|memory|pods"',))
+#: Facts that change within a day, each one range query.
+RUNS: Mapping[str, _Ask] = MappingProxyType(
+    {
+        "requests": _Ask("kube_pod_container_resource_requests", _RESOURCES, _UNIT),
+        "limits": _Ask("kube_pod_container_resource_limits", _RESOURCES, _UNIT),
+        "phase": _Ask("kube_pod_status_phase", ("namespace", "pod", "uid"), ('phase=~"Pending|Running"',), compare=" == 1"),
+        "node_allocatable": _Ask("kube_node_status_allocatable", *_NODE, namespaced=False),
+        "node_capacity": _Ask("kube_node_status_capacity", *_NODE, namespaced=False),
+        "hpa_min": _Ask("kube_horizontalpodautoscaler_spec_min_replicas", _HPA),
+        "hpa_max": _Ask("kube_horizontalpodautoscaler_spec_max_replicas", _HPA),
+        "hpa_target": _Ask("kube_horizontalpodautoscaler_spec_target_metric", (*_HPA, "metric_name", "metric_target_type")),
+        "targets": _Ask("up", ("job",), namespaced=False, compare=" == 1"),
+    }
+)
+
+
+def _of(asks: Mapping[str, _Ask], kind: str) -> _Ask:
+    if kind not in asks:
+        raise UsageError(f"{kind!a} has no query; expected one of {', '.join(asks)}")
+    return asks[kind]
+
+
+def fact_query(kind: str, scope: Scope, range_s: int = 86_400, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """The instant query of a fact over the ``range_s`` seconds before its time; node labels keep all their labels.
+
+    >>> fact_query("pod_info", Scope())
+    'max by (namespace,pod,uid,node) (max_over_time(kube_pod_info[86400s]))'
+    """
+    ask = _of(FACTS, kind)
+    inner = f"max_over_time({scope.select(ask.metric, *ask.matchers, namespaced=ask.namespaced, names=names)}[{range_s}s])"
+    return f"max {scope.by(*ask.keep)} ({inner})" if ask.keep else inner
+
+
+def runs_query(kind: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES, jobs: Sequence[str] = ()) -> str:
+    """The range query of a fact that changes within a day; ``jobs`` names the scrape jobs of ``targets`` where they are known.
+
+    >>> runs_query("targets", Scope(), jobs=["kubelet"])
+    'count by (job) (up{job="kubelet"} == 1)'
+    """
+    ask = _of(RUNS, kind)
+    matchers = ask.matchers
+    if kind == "targets":
+        matchers = (matcher("job", jobs) if jobs else f"job=~{quote(_JOBS)}",)
+    inner = scope.select(ask.metric, *matchers, namespaced=ask.namespaced, names=names) + ask.compare
+    return f"{'count' if kind == 'targets' else 'max'} {scope.by(*ask.keep)} ({inner})"
+
+
+def burst_queries(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> dict[str, str]:
+    """Instant queries at the end of a day: largest value and P99.9 of the 2-minute rate at 1 minute [cores]."""
+    rate = f"(max {scope.by(*_GROUP)} ({_rate(_CPU, '2m', scope, names)}))[1d:1m]"
+    return {"max": f"max_over_time({rate})", "p999": f"quantile_over_time(0.999, {rate})"}
+
+
+def presence_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """The number of containers with a working set: the days that have any are the days that hold data."""
+    return f"count({scope.select(_MEMORY, _CONTAINERS, names=names)})"
+
+
+def namespaces_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """The number of containers with a working set in each namespace: how a question too large for one answer is split."""
+    return f"count {scope.by('namespace')} ({scope.select(_MEMORY, _CONTAINERS, names=names)})"
+
+
+def split_by_namespace(scope: Scope, namespaces: Sequence[str], groups: int) -> tuple[Scope, ...]:
+    """The same question in at most ``groups`` parts that share no namespace, every namespace in one of them."""
+    distinct = sorted(set(namespaces))
+    count = max(1, min(groups, len(distinct)))
+    parts = (tuple(distinct[i::count]) for i in range(count))
+    return tuple(Scope(scope.cluster_label, scope.cluster, part, scope.per_cpu) for part in parts if part)
+
+
+#: What each feature needs, for the doctor: a missing metric disables the feature.
+USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "CPU right-sizing": (_CPU, "kube_pod_container_resource_requests"),
+        "memory right-sizing": (_MEMORY, "kube_pod_container_resource_requests"),
+        "limits": ("kube_pod_container_resource_limits",),
+        "throttling guard": (_THROTTLED, _PERIODS),
+        "workload names": ("kube_pod_owner", "kube_replicaset_owner"),
+        "CronJob names": ("kube_job_owner",),
+        "running replicas": ("kube_pod_status_phase",),
+        "restarts": (_RESTARTS,),
+        "OOM guard": (_OOM_REASON,),
+        "OOM events": (_OOM_EVENTS,),
+        "images and rollouts": ("kube_pod_container_info",),
+        "HPA guard": (
+            "kube_horizontalpodautoscaler_info",
+            "kube_horizontalpodautoscaler_spec_min_replicas",
+            "kube_horizontalpodautoscaler_spec_max_replicas",
+            "kube_horizontalpodautoscaler_spec_target_metric",
+        ),
+        "nodes": ("kube_node_status_allocatable", "kube_node_status_capacity"),
+        "node pools and prices": ("kube_node_labels", "kube_node_info"),
+        "holes": ("up",),
+    }
+)
