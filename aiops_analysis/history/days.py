@@ -31,7 +31,8 @@ _GROUP_LABELS = ("namespace", "workload", "container")
 class Block:
     """All series-days of some workloads in a window, sorted by workload, container, pod and day.
 
-    labels : frame of LABELS, one row per series-day. day : index of the UTC day in the window. samples : float32 [rows, steps], NaN missing.
+    labels : frame of LABELS, one row per series-day. day : index of the UTC day in the window.
+    samples : float32 [rows, steps], NaN missing.
     """
 
     labels: pd.DataFrame
@@ -76,7 +77,9 @@ def _check(labels: pd.DataFrame, samples: np.ndarray) -> None:
     if missing:
         raise SchemaError(f"the labels of a day lack the columns {', '.join(missing)}")
     if samples.ndim != 2 or len(labels) != len(samples) or samples.shape[1] != steps_of():
-        raise SchemaError(f"a day has {len(labels)} label rows and samples of shape {samples.shape}, expected [{len(labels)}, {steps_of()}]")
+        raise SchemaError(
+            f"a day has {len(labels)} label rows and samples of shape {samples.shape}, expected [{len(labels)}, {steps_of()}]"
+        )
     if labels.duplicated(list(LABELS)).any():
         raise SchemaError(f"a day holds the series {labels[labels.duplicated(list(LABELS))].iloc[0].to_dict()} more than once")
 
@@ -166,7 +169,9 @@ def _tables(store: Store, metric: str, manifest: Manifest, bucket: int, buckets:
         yield table, samples
 
 
-def block(store: Store, metric: str, days: Sequence[date], bucket: int = 0, buckets: int = 1, manifests: Mapping[date, Manifest] | None = None) -> Block:
+def block(
+    store: Store, metric: str, days: Sequence[date], bucket: int = 0, buckets: int = 1, manifests: Mapping[date, Manifest] | None = None
+) -> Block:
     """The series-days of one bucket over a window; missing days are left out. Raises StoreCorrupt.
 
     One call holds about two copies of the block's samples at most.

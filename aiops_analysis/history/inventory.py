@@ -1,4 +1,4 @@
-"""Facts as intervals: one row per run of equal facts, so that a pod that lived an hour has its owner and its price (design.md section 2)."""
+"""Facts as intervals, one row per run of equal facts: a pod that lived an hour has its owner and its price (design.md section 2)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def runs(values: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarra
     values : float [rows, facts, steps], NaN is "not set" and equals NaN. present : bool [rows, steps], where the row was seen.
     A step where a row was not seen, between two where it was, does not end a run: the same uid was there before and after.
     """
-    rows, _, steps = values.shape
+    steps = values.shape[2]
     position = np.where(present, np.arange(steps), -1)
     last_seen = np.maximum.accumulate(position, axis=1)
     filled = np.take_along_axis(values, np.maximum(last_seen, 0)[:, None, :], axis=2)
@@ -60,7 +60,9 @@ def pack_frame(frame: pd.DataFrame, contract: Contract) -> bytes:
     out = io.BytesIO()
     checked = check(frame, contract)
     table = pa.Table.from_pandas(checked, preserve_index=False).replace_schema_metadata(None)
-    with pq.ParquetWriter(out, table.schema, compression="zstd", write_page_checksum=True, write_statistics=False, store_schema=False) as writer:
+    with pq.ParquetWriter(
+        out, table.schema, compression="zstd", write_page_checksum=True, write_statistics=False, store_schema=False
+    ) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({"seal": _seal(checked)})
     return out.getvalue()
@@ -88,7 +90,9 @@ def unpack_frame(data: bytes, contract: Contract, where: str) -> pd.DataFrame:
 def commit_frame(store: Store, manifest: Manifest, frame: pd.DataFrame) -> Manifest:
     """Store one day of a kind of facts; ``manifest.metric`` names the kind."""
     contract = KINDS[manifest.metric]
-    keys = [name for name in contract.columns if contract.columns[name] == "str"] + (["first_seen"] if "first_seen" in contract.columns else [])
+    keys = [name for name in contract.columns if contract.columns[name] == "str"] + (
+        ["first_seen"] if "first_seen" in contract.columns else []
+    )
     ordered = frame.sort_values(keys, kind="stable")
     return store.commit(manifest, {"bucket-0": (pack_frame(ordered, contract), len(ordered))})
 

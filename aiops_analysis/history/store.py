@@ -84,7 +84,9 @@ class Manifest:
         try:
             plain = json.loads(data)
             if plain["schema"] > SCHEMA:
-                raise StoreTooNew(f"{where} was written by a newer version (schema {plain['schema']}, this one reads {SCHEMA}); upgrade aiops-analysis")
+                raise StoreTooNew(
+                    f"{where} was written by a newer version (schema {plain['schema']}, this one reads {SCHEMA}); upgrade aiops-analysis"
+                )
             plain["day"] = date.fromisoformat(plain["day"])
             plain["files"] = tuple(DayFile(**f) for f in plain["files"])
             for name in ("warnings", "infos", "dropped"):
@@ -103,11 +105,11 @@ def write_file(path: Path, data: bytes) -> None:
     temporary = path.with_name(f"{_TMP}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
@@ -142,7 +144,9 @@ def open_store(root: Path, cluster: str) -> Store:
         except (ValueError, KeyError, TypeError) as error:
             raise StoreCorrupt(f"{marker} is damaged; remove it and pull again, the days below it are kept") from error
         if schema > SCHEMA:
-            raise StoreTooNew(f"{store.path} was written by a newer version (schema {schema}, this one reads {SCHEMA}); upgrade aiops-analysis")
+            raise StoreTooNew(
+                f"{store.path} was written by a newer version (schema {schema}, this one reads {SCHEMA}); upgrade aiops-analysis"
+            )
     return store
 
 
@@ -179,7 +183,9 @@ class Store:
             with held:
                 note.write_text(owner or f"pid {os.getpid()}")
                 if not (self.path / "store.json").is_file():
-                    write_file(self.path / "store.json", json.dumps({"cluster": self.cluster, "schema": SCHEMA, "step": STEP}).encode() + b"\n")
+                    write_file(
+                        self.path / "store.json", json.dumps({"cluster": self.cluster, "schema": SCHEMA, "step": STEP}).encode() + b"\n"
+                    )
                 yield
         finally:
             note.unlink(missing_ok=True)
@@ -251,7 +257,7 @@ class Store:
         try:
             base.mkdir(parents=True, exist_ok=True)
             target = next(t for n in range(10_000) if not (t := base / f"{folder.name}.{n}").exists())
-            os.rename(folder, target)
+            folder.rename(target)
         except OSError as error:
             raise StoreNotWritable(f"cannot move the damaged day {folder} aside: {error.strerror or error}") from error
         return target
@@ -299,4 +305,3 @@ def _revisions(stem: str) -> Iterator[str]:
     while True:
         yield f"{stem}.r{revision}.parquet"
         revision += 1
-

@@ -63,7 +63,9 @@ def owners_of(
     above |= {("Job", m.get("namespace", ""), m.get("job_name", m.get("job", ""))): _owner(m) for m in job_owner}
     pods: dict[tuple[str, str], tuple[str, str]] = {}
     for m in relabel:
-        kind = {k.lower(): k for k in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicaSet")}.get(m.get("workload_type", ""), "")
+        kind = {k.lower(): k for k in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicaSet")}.get(
+            m.get("workload_type", ""), ""
+        )
         if kind and m.get("workload"):
             pods[m.get("namespace", ""), m.get("pod", "")] = kind, m["workload"]
     for m in pod_owner:
@@ -88,7 +90,13 @@ def _times(day: date, first: np.ndarray, last: np.ndarray) -> dict[str, pd.Serie
 
 
 def inventory_frame(
-    day: date, requests: Answer, limits: Answer, phase: Answer, images: Sequence[Mapping[str, str]], pod_info: Sequence[Mapping[str, str]], owners: Owners
+    day: date,
+    requests: Answer,
+    limits: Answer,
+    phase: Answer,
+    images: Sequence[Mapping[str, str]],
+    pod_info: Sequence[Mapping[str, str]],
+    owners: Owners,
 ) -> pd.DataFrame:
     """INVENTORY of one day: one row per run of equal requests and limits of each container of each pod.
 
@@ -130,7 +138,9 @@ def _key(labels: Mapping[str, str]) -> tuple[str, str, str, str]:
     return labels.get("namespace", ""), labels.get("pod", ""), labels.get("uid", ""), labels.get("container", "")
 
 
-def _containers(requests: Answer, limits: Answer, images: Sequence[Mapping[str, str]]) -> tuple[dict[tuple[str, str, str, str], int], list[dict[str, str]]]:
+def _containers(
+    requests: Answer, limits: Answer, images: Sequence[Mapping[str, str]]
+) -> tuple[dict[tuple[str, str, str, str], int], list[dict[str, str]]]:
     """Every container seen, numbered, and its image and node where known."""
     rows: dict[tuple[str, str, str, str], int] = {}
     facts: list[dict[str, str]] = []
@@ -166,7 +176,9 @@ def _qos(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(np.where(guaranteed, "Guaranteed", np.where(burstable, "Burstable", "BestEffort")), index=frame.index)
 
 
-def nodes_frame(day: date, capacity: Answer, allocatable: Answer, labels: Sequence[Mapping[str, str]], info: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+def nodes_frame(
+    day: date, capacity: Answer, allocatable: Answer, labels: Sequence[Mapping[str, str]], info: Sequence[Mapping[str, str]]
+) -> pd.DataFrame:
     """NODES of one day, one row per run of equal capacity; labels and provider id are the day's."""
     names = sorted({m.get("node", "") for m in (*capacity.labels, *allocatable.labels)})
     if not names:
@@ -190,7 +202,9 @@ def nodes_frame(day: date, capacity: Answer, allocatable: Answer, labels: Sequen
             **_times(day, first, last),
         }
     )
-    described = pd.DataFrame([_describe(known.get(name, {})) for name in frame["node"]], columns=["pool", "instance_type", "region", "zone", "capacity_type"])
+    described = pd.DataFrame(
+        [_describe(known.get(name, {})) for name in frame["node"]], columns=["pool", "instance_type", "region", "zone", "capacity_type"]
+    )
     return check(pd.concat([frame, described], axis=1), NODES)
 
 
@@ -226,9 +240,7 @@ def hpas_frame(day: date, info: Sequence[Mapping[str, str]], bounds: Mapping[str
     series_of = [(key, metric) for key in keys for metric in metrics.get(key, [("", "", nothing)])]
     if not series_of:
         return empty(HPAS)
-    values = np.stack(
-        [[metric[2], limits.get(("min", *key), nothing), limits.get(("max", *key), nothing)] for key, metric in series_of]
-    )
+    values = np.stack([[metric[2], limits.get(("min", *key), nothing), limits.get(("max", *key), nothing)] for key, metric in series_of])
     row, first, last = runs(values, ~np.isnan(values).all(axis=1))
     at = values[row, :, first]
     frame = pd.DataFrame(
@@ -255,6 +267,7 @@ def merge_facts(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
         keys = [name for name in facts if new[name].dtype == "str"]
         return pd.concat([new, old], ignore_index=True).drop_duplicates(keys, ignore_index=True)
     both = pd.concat([old, new], ignore_index=True)
-    merged = both.groupby(facts, dropna=False, sort=False, as_index=False).agg(first_seen=("first_seen", "min"), last_seen=("last_seen", "max"))
+    merged = both.groupby(facts, dropna=False, sort=False, as_index=False).agg(
+        first_seen=("first_seen", "min"), last_seen=("last_seen", "max")
+    )
     return merged[list(new.columns)]
-

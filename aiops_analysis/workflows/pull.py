@@ -257,4 +257,3 @@ def _two_ahead(plans: Sequence[tuple[date, list[Question]]]) -> Iterator[tuple[d
         finally:
             for future in flying:
                 future.cancel()
-

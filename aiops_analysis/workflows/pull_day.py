@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from aiops_analysis.workflows.objects import Answer, Owners, hpas_frame, invento
 __all__ = ["DayFrames", "Question", "RangeSource", "Split", "day_questions", "day_result"]
 
 _ABOVE_CAPACITY = 1.05  # methods.md I-11
-_FACTS = ("pod_owner", "replicaset_owner", "job_owner", "relabel", "images", "pod_info", "node_labels", "node_info", "hpa_info")
+_FACTS = ("owner", "replicaset_owner", "job_owner", "workload_relabel", "images", "pod_info", "node_labels", "node_info", "hpa_info")
 _RUNS = ("requests", "limits", "phase", "node_allocatable", "node_capacity", "hpa_min", "hpa_max", "hpa_target", "targets")
 _RAW = ("restarts", "oom_reason", "oom_events")
 _DENSE = tuple(name for name, metric in METRICS.items() if not metric.sparse)
@@ -74,15 +75,22 @@ def day_questions(source: RangeSource, day: date, scope: Scope, split: Split, na
     start, end = day_start(day), day_start(day) + DAY
     first = start + timedelta(seconds=STEP)
     parts = [scope.within((namespace,)) for namespace in split.namespaces]
-    questions = []
-    for kind in _FACTS:
-        questions.append(_instant(source, kind, promql.fact_query(kind, scope, names), end, [promql.fact_query(kind, p, names) for p in parts]))
+
+    def each(build: Callable[[Scope], str]) -> list[str]:
+        return [build(part) for part in parts]
+
+    questions = [
+        _instant(source, kind, promql.fact_query(kind, scope, names=names), end, each(partial(promql.fact_query, kind, names=names)))
+        for kind in _FACTS
+    ]
     for kind in _RUNS:
-        by_namespace = [promql.run_query(kind, p, names) for p in parts] if kind in ("requests", "limits", "phase") else []
-        questions.append(_range(source, kind, promql.run_query(kind, scope, names), first, end, by_namespace))
-    for kind in _RAW:
-        # one step more than the day holds: events are differences
-        questions.append(_range(source, kind, promql.range_query(kind, scope, names), start, end, [promql.range_query(kind, p, names) for p in parts]))
+        by_namespace = each(partial(promql.runs_query, kind, names=names)) if kind in ("requests", "limits", "phase") else []
+        questions.append(_range(source, kind, promql.runs_query(kind, scope, names), first, end, by_namespace))
+    # one step more than the day holds: events are differences
+    questions += [
+        _range(source, kind, promql.range_query(kind, scope, names), start, end, each(partial(promql.range_query, kind, names=names)))
+        for kind in _RAW
+    ]
     for which, query in promql.burst_queries(scope, names).items():
         questions.append(_instant(source, f"burst_{which}", query, end, [promql.burst_queries(p, names)[which] for p in parts]))
     for metric in _DENSE:
@@ -133,12 +141,18 @@ def day_result(day: date, questions: Sequence[Question], answers: Sequence[objec
     query_of: dict[str, dict[str, str]] = {}
     for question, answer in zip(questions, answers, strict=True):
         by_name.setdefault(question.name, []).append(answer)
-        query_of.setdefault(question.name, {})[f"{question.name}" if question.name not in query_of else f"{question.name}.{len(query_of[question.name])}"] = question.query
+        query_of.setdefault(question.name, {})[
+            f"{question.name}" if question.name not in query_of else f"{question.name}.{len(query_of[question.name])}"
+        ] = question.query
     one = {name: _one(found) for name, found in by_name.items()}
-    owners = owners_of(*(one[kind].labels for kind in ("pod_owner", "replicaset_owner", "job_owner", "relabel")))
+    owners = owners_of(*(one[kind].labels for kind in ("owner", "replicaset_owner", "job_owner", "workload_relabel")))
     out = DayFrames()
-    out.frames["inventory"] = inventory_frame(day, one["requests"], one["limits"], one["phase"], one["images"].labels, one["pod_info"].labels, owners)
-    out.frames["nodes"] = nodes_frame(day, one["node_capacity"], one["node_allocatable"], one["node_labels"].labels, one["node_info"].labels)
+    out.frames["inventory"] = inventory_frame(
+        day, one["requests"], one["limits"], one["phase"], one["images"].labels, one["pod_info"].labels, owners
+    )
+    out.frames["nodes"] = nodes_frame(
+        day, one["node_capacity"], one["node_allocatable"], one["node_labels"].labels, one["node_info"].labels
+    )
     out.frames["hpas"] = hpas_frame(day, one["hpa_info"].labels, {"min": one["hpa_min"], "max": one["hpa_max"]}, one["hpa_target"])
     out.frames["burst"] = _burst(one["burst_max"], one["burst_p999"], owners)
     ceiling = _Ceiling.of(out.frames["inventory"], out.frames["nodes"])
@@ -179,7 +193,7 @@ def _owned(answer: Answer, owners: Owners) -> tuple[pd.DataFrame, np.ndarray]:
         namespace = m.get("namespace", "")
         rows.append((namespace, *owners.of(namespace, m["pod"]), m["pod"], m["container"]))
     samples = answer.samples if len(keep) == len(answer.labels) else answer.samples[keep]
-    return pd.DataFrame(rows, columns=list(LABELS), dtype="str"), samples if len(rows) else np.empty((0, steps_of()), np.float32)
+    return pd.DataFrame(rows, columns=list(LABELS), dtype="str"), samples if rows else np.empty((0, steps_of()), np.float32)
 
 
 @dataclass(frozen=True)
@@ -220,8 +234,10 @@ def _at_the_door(
         counts = mask.sum(axis=1)
         if counts.any():
             out = np.where(mask, np.float32(np.nan), out)
-            for row in np.flatnonzero(counts):
-                dropped.append({"kind": kind, "count": int(counts[row]), **{name: str(labels[name].iloc[row]) for name in LABELS}})
+            dropped += [
+                {"kind": kind, "count": int(counts[row]), **{name: str(labels[name].iloc[row]) for name in LABELS}}
+                for row in np.flatnonzero(counts)
+            ]
     return out, tuple(dropped)
 
 
@@ -267,7 +283,9 @@ def _increments(samples: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(now), np.nan, np.where(difference < 0, now, difference)).astype(np.float32)
 
 
-def _events(restarts: Answer, reason: Answer, kills: Answer, owners: Owners) -> tuple[tuple[pd.DataFrame, np.ndarray], tuple[pd.DataFrame, np.ndarray]]:
+def _events(
+    restarts: Answer, reason: Answer, kills: Answer, owners: Owners
+) -> tuple[tuple[pd.DataFrame, np.ndarray], tuple[pd.DataFrame, np.ndarray]]:
     """Restarts and kills for memory: a restart whose last reason is OOMKilled, united with the kernel's own counter (methods.md A6)."""
     labels, raw = _owned(restarts, owners)
     counted = _increments(raw) if len(labels) else np.empty((0, steps_of()), np.float32)
@@ -292,7 +310,9 @@ def _events(restarts: Answer, reason: Answer, kills: Answer, owners: Owners) -> 
 def _burst(largest: _Whole, p999: _Whole, owners: Owners) -> pd.DataFrame:
     frames = []
     for name, answer in (("cpu_max", largest), ("cpu_p999", p999)):
-        rows = [(m.get("namespace", ""), *owners.of(m.get("namespace", ""), m["pod"]), m["pod"], m["container"], v) for m, v in _named(answer)]
+        rows = [
+            (m.get("namespace", ""), *owners.of(m.get("namespace", ""), m["pod"]), m["pod"], m["container"], v) for m, v in _named(answer)
+        ]
         frames.append(pd.DataFrame(rows, columns=[*LABELS, name]).astype(dict.fromkeys(LABELS, "str") | {name: "float64"}))
     if not len(frames[0]):
         return empty(BURST)
@@ -320,7 +340,7 @@ def _targets(answer: Answer, cpu: np.ndarray) -> tuple[tuple[tuple[int, int], ..
 def _describe(out: DayFrames, by_name: Mapping[str, Sequence[object]], query_of: Mapping[str, dict[str, str]]) -> None:
     """File queries, warnings and infos under the metric or kind that they belong to."""
     belongs = {
-        "inventory": ("pod_owner", "replicaset_owner", "job_owner", "relabel", "images", "pod_info", "requests", "limits", "phase"),
+        "inventory": ("owner", "replicaset_owner", "job_owner", "workload_relabel", "images", "pod_info", "requests", "limits", "phase"),
         "nodes": ("node_labels", "node_info", "node_allocatable", "node_capacity"),
         "hpas": ("hpa_info", "hpa_min", "hpa_max", "hpa_target"),
         "burst": ("burst_max", "burst_p999"),

@@ -1,0 +1,150 @@
+"""What the cluster says about each workload-container in a window: FACTS from inventory, HPAs, events and bursts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from aiops_analysis.core.schema import FACTS, GROUP, check, empty
+from aiops_analysis.core.window import STEP, Window
+from aiops_analysis.history.inventory import read_frame
+from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.measure import sums
+
+__all__ = ["covered_steps", "facts_of"]
+
+_SLOTS = ["cpu_request", "cpu_limit", "memory_request", "memory_limit"]
+_BURST_DAYS = 7
+_JAVA = re.compile(
+    r"(?:^|[/:_.-])(?:java|jdk|jre|openjdk|temurin|corretto|graalvm|tomcat|wildfly|jetty|spring|keycloak|kafka|elasticsearch|zookeeper|solr)",
+    re.I,
+)
+_SIDECARS = frozenset({"istio-proxy", "linkerd-proxy", "envoy-sidecar", "vault-agent", "cloud-sql-proxy", "daprd", "consul-dataplane"})
+
+
+def facts_of(store: Store, window: Window) -> pd.DataFrame:
+    """FACTS of every workload-container that was seen in the window; empty when the history has no inventory. Raises StoreCorrupt."""
+    days = list(window.days())
+    inventory = read_frame(store, "inventory", days)
+    if not len(inventory):
+        return empty(FACTS)
+    first, last = _steps(inventory, window)
+    groups = inventory.groupby(list(GROUP), sort=True)
+    code = groups.ngroup().to_numpy()
+    frame = inventory[list(GROUP)].assign(code=code).drop_duplicates("code").sort_values("code").drop(columns="code").reset_index(drop=True)
+    expected, pod_steps, low, high = covered_steps(code, first, last, len(frame))
+    known = _known_steps(store, days)
+    frame = frame.assign(
+        expected_steps=expected.astype(float),
+        replicas=pod_steps / max(known, 1),
+        replicas_min=low,
+        replicas_max=high,
+        running=pd.Series(last).groupby(code).max().to_numpy() >= last.max(),
+        first_seen=groups["first_seen"].min().to_numpy(),
+        last_rollout=_last_rollout(inventory, code, len(frame)),
+        **_current(inventory, code, last),
+    )
+    frame = frame.assign(
+        jvm=frame["image"].map(lambda i: bool(_JAVA.search(i))), sidecar=frame["container"].isin(_SIDECARS), out_of_scope=""
+    )
+    frame = _with_hpas(frame, read_frame(store, "hpas", days))
+    frame = _with_counts(frame, store, days)
+    return check(_with_burst(frame, read_frame(store, "burst", days[-_BURST_DAYS:])).assign(mem_at_oom=np.nan), FACTS)
+
+
+def _steps(inventory: pd.DataFrame, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """First step and step after the last of each row, counted from the window's start."""
+    base = pd.Timestamp(window.start)
+    first = ((inventory["first_seen"] - base).dt.total_seconds() // STEP).to_numpy(np.int64)
+    last = ((inventory["last_seen"] - base).dt.total_seconds() // STEP).to_numpy(np.int64)
+    return first, last
+
+
+def _known_steps(store: Store, days: Sequence[date]) -> int:
+    """Steps of the window in which the inventory was recorded."""
+    return sum(1 for day in days if store.manifest("inventory", day) is not None) * (86_400 // STEP)
+
+
+def covered_steps(
+    code: np.ndarray, first: np.ndarray, last: np.ndarray, groups: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of each group of half-open step ranges: steps covered by any, sum of the lengths, fewest and most at once where covered."""
+    edge_code = np.concatenate([code, code])
+    edge_step = np.concatenate([first, last])
+    edge = np.concatenate([np.ones(len(code), np.int64), -np.ones(len(code), np.int64)])
+    order = np.lexsort((edge_step, edge_code))
+    edge_code, edge_step, edge = edge_code[order], edge_step[order], edge[order]
+    running = np.cumsum(edge)  # every group closes all it opens, so the count starts at 0 in each
+    length = np.zeros(len(running), np.int64)
+    length[:-1] = np.where(edge_code[1:] == edge_code[:-1], edge_step[1:] - edge_step[:-1], 0)
+    real = (running > 0) & (length > 0)
+    covered = np.bincount(edge_code[real], weights=length[real], minlength=groups)
+    total = np.bincount(edge_code[real], weights=(length * running)[real], minlength=groups)
+    low = np.full(groups, np.inf)
+    high = np.zeros(groups)
+    np.minimum.at(low, edge_code[real], running[real])
+    np.maximum.at(high, edge_code[real], running[real])
+    return covered, total, np.where(np.isinf(low), 0.0, low), high
+
+
+def _current(inventory: pd.DataFrame, code: np.ndarray, last: np.ndarray) -> dict[str, np.ndarray]:
+    """Requests, limits, QoS and image of the newest pods of each group: the most frequent set of values, the largest on a tie."""
+    newest = pd.Series(last).groupby(code).transform("max").to_numpy()
+    columns = [*_SLOTS, "qos", "image"]
+    at_end = inventory.loc[last == newest, columns].assign(code=code[last == newest])
+    counted = at_end.groupby(["code", *columns], dropna=False, as_index=False).size()
+    best = counted.sort_values(["code", "size", *_SLOTS], na_position="first").drop_duplicates("code", keep="last").sort_values("code")
+    return {name: best[name].to_numpy() for name in columns}
+
+
+def _last_rollout(inventory: pd.DataFrame, code: np.ndarray, groups: int) -> np.ndarray:
+    """When the newest combination of image, requests and limits appeared, NaT when there was only one (methods.md A8)."""
+    template = ["image", *_SLOTS]
+    seen = inventory.assign(code=code).groupby(["code", *template], dropna=False, as_index=False)["first_seen"].min()
+    starts = seen.groupby("code")["first_seen"].agg(["min", "max"])
+    out = pd.Series(pd.NaT, index=range(groups), dtype="datetime64[s, UTC]")
+    changed = starts["max"] > starts["min"]
+    out.loc[starts.index[changed]] = starts.loc[changed, "max"]
+    return out.array
+
+
+def _with_hpas(frame: pd.DataFrame, hpas: pd.DataFrame) -> pd.DataFrame:
+    """Which workloads an HPA scales at the end of the window, on which resource and to which utilisation [percent]."""
+    latest = hpas.sort_values("last_seen").drop_duplicates(["namespace", "hpa", "metric"], keep="last")
+    by_target: dict[tuple[str, str, str], dict[str, object]] = {}
+    for row in latest.itertuples():
+        entry = by_target.setdefault((row.namespace, row.target_kind, row.target), {"hpa": row.hpa, "metrics": {}})
+        value = row.target_value if row.target_type == "utilization" else np.nan
+        entry["metrics"][row.metric] = value  # type: ignore[index]
+    keys = list(zip(frame["namespace"], frame["workload_kind"], frame["workload"], strict=True))
+    found = [by_target.get(key, {"hpa": "", "metrics": {}}) for key in keys]
+    # an HPA of which the server does not say the metric counts for both: sizing under it could run away
+    unknown = [bool(f["hpa"]) and not any(f["metrics"]) for f in found]  # type: ignore[arg-type, call-overload]
+    out = frame.assign(hpa=[f["hpa"] for f in found])
+    for resource in ("cpu", "memory"):
+        out[f"hpa_{resource}"] = [resource in f["metrics"] or u for f, u in zip(found, unknown, strict=True)]  # type: ignore[operator]
+        out[f"hpa_{resource}_target"] = [f["metrics"].get(resource, np.nan) for f in found]  # type: ignore[attr-defined]
+    return out
+
+
+def _with_counts(frame: pd.DataFrame, store: Store, days: Sequence[date]) -> pd.DataFrame:
+    """Throttle ratio as a ratio of sums, restarts and kills; sparse events count 0 where the server was asked for them."""
+    out = frame
+    for name in ("cpu_throttled", "cpu_periods", "restarts", "oom_kills"):
+        total = sums(store, name, days).rename(columns={"total": name})
+        out = out.merge(total, on=list(GROUP), how="left")
+    asked = {name: bool(store.manifests(name, days)) for name in ("restarts", "oom_kills")}
+    for name, there in asked.items():
+        out[name] = out[name].fillna(0.0) if there else np.nan
+    periods = out["cpu_periods"].where(out["cpu_periods"] > 0)
+    return out.assign(throttle_ratio=out["cpu_throttled"].fillna(0.0) / periods)
+
+
+def _with_burst(frame: pd.DataFrame, burst: pd.DataFrame) -> pd.DataFrame:
+    """The hottest pod's bursts of the last seven days [cores]."""
+    top = burst.groupby(list(GROUP), as_index=False, sort=True).agg(burst_max=("cpu_max", "max"), burst_p999=("cpu_p999", "max"))
+    return frame.merge(top, on=list(GROUP), how="left")

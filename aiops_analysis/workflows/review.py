@@ -1,0 +1,167 @@
+"""The monthly cost review: from the history of a window to recommendations, savings, data quality and the figures of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from aiops_analysis.analysis.policy import SizingPolicy
+from aiops_analysis.analysis.rightsizing import recommend
+from aiops_analysis.analysis.savings import PriceBook, paper
+from aiops_analysis.core.errors import NotEnoughData, StoreCorrupt
+from aiops_analysis.core.schema import GROUP, METRICS, RESOURCES
+from aiops_analysis.core.window import Window, day_start, iso, steps_of
+from aiops_analysis.history.inventory import KINDS
+from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.facts import facts_of
+from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, summary_of
+from aiops_analysis.workflows.measure import METRIC_OF, usage_of
+
+__all__ = ["Review", "monthly", "quality", "review_window"]
+
+
+@dataclass(frozen=True)
+class Review:
+    """Everything the report shows and evidence.json keeps; frames follow core.schema, ``figures`` are plain numbers and texts."""
+
+    cluster: str
+    window: Window
+    policy: SizingPolicy
+    prices: PriceBook
+    recommendations: pd.DataFrame
+    usage: pd.DataFrame
+    days: pd.DataFrame
+    namespaces: pd.DataFrame
+    figures: Mapping[str, float | int | str | None]
+    findings: tuple[Mapping[str, object], ...]
+    summary: str
+    fingerprint: str
+    queries: Mapping[str, str]
+    source: Mapping[str, str]
+
+
+def review_window(store: Store, *, days: int, last: date | None = None) -> Window:
+    """The window of ``days`` days that ends with ``last``, or with the newest stored day.
+
+    Raises NotEnoughData, with what to do, when nothing is stored.
+    """
+    stored = store.days("cpu_usage")
+    if not stored:
+        raise NotEnoughData(f"there is no history of cluster {store.cluster!r} in {store.root}; run: aiops-analysis pull --cluster {store.cluster}")
+    return Window.of_days(last or stored[-1], days)
+
+
+def monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBook) -> Review:
+    """The review of a window. Damaged days are moved aside, named in the findings and left out.
+
+    Raises NotEnoughData when no day of the window is stored.
+    """
+    damaged: list[str] = []
+    for _ in range(len(KINDS) * steps_of()):  # every turn moves one day aside, so this ends
+        try:
+            return _monthly(store, window, policy, prices, damaged)
+        except StoreCorrupt as error:
+            damaged.append(_move_aside(store, window, error))
+    raise StoreCorrupt(f"the history {store.path} is damaged throughout: {damaged[-1]}")
+
+
+def _move_aside(store: Store, window: Window, error: StoreCorrupt) -> str:
+    """Move the day that an error names out of the way; the next pull asks for it again."""
+    for kind in (*KINDS, *METRICS):
+        for day in window.days():
+            if str(store.folder(kind, day)) in str(error):
+                with store.lock():
+                    return f"{error}; moved to {store.set_aside(kind, day)}, pull again while the server still has it"
+    raise error
+
+
+def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBook, damaged: list[str]) -> Review:
+    days = quality(store, window)
+    if not (days["status"] != "missing").any():
+        raise NotEnoughData(f"no day of {window.as_dict()['start']} to {window.as_dict()['end']} is stored for cluster {store.cluster!r}")
+    facts = facts_of(store, window)
+    usage = pd.concat([_measured(store, window, resource) for resource in RESOURCES], ignore_index=True)
+    facts = _with_memory_at_kill(facts, usage)
+    recommendations = paper(recommend(usage, facts, policy, cluster=store.cluster, window=window), prices)
+    namespaces = by_namespace(recommendations)
+    figures = figures_of(recommendations, days, window, prices)
+    queries, source = _origin(store, window)
+    return Review(
+        cluster=store.cluster,
+        window=window,
+        policy=policy,
+        prices=prices,
+        recommendations=recommendations,
+        usage=usage,
+        days=days,
+        namespaces=namespaces,
+        figures=figures,
+        findings=tuple(findings_of(recommendations, days, source, damaged)),
+        summary=summary_of(store.cluster, window, figures),
+        fingerprint=store.fingerprint((*KINDS, *METRICS), window.days()),
+        queries=queries,
+        source=source,
+    )
+
+
+def _measured(store: Store, window: Window, resource: str) -> pd.DataFrame:
+    """USAGE of one resource, with what was left out at the door counted in ``dropped``."""
+    usage = usage_of(store, window, resource)
+    counts: dict[tuple[str, ...], int] = {}
+    for manifest in store.manifests(METRIC_OF[resource], window.days()).values():
+        for entry in manifest.dropped:
+            if "workload" in entry:
+                key = tuple(str(entry[name]) for name in GROUP)
+                counts[key] = counts.get(key, 0) + int(str(entry["count"]))
+    keys = zip(*(usage[name] for name in GROUP), strict=True)
+    return usage.assign(dropped=np.array([counts.get(tuple(key), 0) for key in keys], np.int64))
+
+
+def _with_memory_at_kill(facts: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
+    """The largest working set seen of containers that were killed for memory: what they reached before (methods.md A6)."""
+    peak = usage.loc[usage["resource"] == "memory", [*GROUP, "max"]]
+    out = facts.drop(columns="mem_at_oom").merge(peak.rename(columns={"max": "mem_at_oom"}), on=list(GROUP), how="left")
+    return out.assign(mem_at_oom=out["mem_at_oom"].where(out["oom_kills"] > 0))[list(facts.columns)]
+
+
+def quality(store: Store, window: Window) -> pd.DataFrame:
+    """One row per day and metric of the window: status, completeness of its steps, series, values left out, and the server's warnings."""
+    rows = []
+    for metric in METRICS:
+        manifests = store.manifests(metric, window.days())
+        for day in window.days():
+            m = manifests.get(day)
+            rows.append(
+                {
+                    "day": day.isoformat(),
+                    "metric": metric,
+                    "status": "missing" if m is None else m.status,
+                    "completeness": 0.0 if m is None else 1 - m.holes / steps_of(),
+                    "series": 0 if m is None else m.rows,
+                    "dropped": 0 if m is None else sum(int(str(d["count"])) for d in m.dropped),
+                    "warnings": "" if m is None else "; ".join(m.warnings),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _origin(store: Store, window: Window) -> tuple[dict[str, str], dict[str, str]]:
+    """The query texts of the newest day, and the server that it came from."""
+    queries: dict[str, str] = {}
+    source: dict[str, str] = {}
+    for kind in (*KINDS, *METRICS):
+        manifests = store.manifests(kind, window.days())
+        if manifests:
+            newest = manifests[max(manifests)]
+            queries |= newest.queries
+            source = dict(newest.source)
+    return queries, source
+
+
+def lost_on(day: date, retention_s: float) -> str:
+    """When a day that was not pulled is lost to a server that keeps samples for so long [s]."""
+    return iso(day_start(day) + timedelta(seconds=retention_s))[:10]
