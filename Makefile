@@ -23,7 +23,7 @@ report: $(USER_STAMP) ## the monthly cost review of the demo cluster; the last l
 	@$(BIN)/aiops-analysis run monthly_cost_review
 
 lab: $(USER_STAMP) ## JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@AIOPS_HOME="$(CURDIR)" $(BIN)/jupyter lab --notebook-dir=notebooks
 
 demo: $(USER_STAMP) ## make data/demo again, byte for byte
 	@$(BIN)/aiops-analysis demo
