@@ -96,6 +96,8 @@ def pull(
         result.set_aside = _set_damaged_aside(store, wanted)
         flavour = source.flavour()
         result.source = {"flavour": flavour.name, "version": flavour.version, "url": source.url}
+        if flavour.retention is not None:
+            result.source["retention_s"] = str(int(flavour.retention.total_seconds()))
         missing = missing_days(store, wanted, retention=flavour.retention, now=now)
         result.kept = len(wanted) - len(missing)
         if missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from aiops_analysis.analysis.rightsizing import recommend
 from aiops_analysis.analysis.savings import PriceBook, paper
 from aiops_analysis.core.errors import NotEnoughData, StoreCorrupt
 from aiops_analysis.core.schema import GROUP, METRICS, RESOURCES
-from aiops_analysis.core.window import Window, day_start, iso, steps_of
+from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.inventory import KINDS
 from aiops_analysis.history.store import Store
 from aiops_analysis.workflows.facts import facts_of
@@ -51,7 +51,9 @@ def review_window(store: Store, *, days: int, last: date | None = None) -> Windo
     """
     stored = store.days("cpu_usage")
     if not stored:
-        raise NotEnoughData(f"there is no history of cluster {store.cluster!r} in {store.root}; run: aiops-analysis pull --cluster {store.cluster}")
+        raise NotEnoughData(
+            f"there is no history of cluster {store.cluster!r} in {store.root}; run: aiops-analysis pull --cluster {store.cluster}"
+        )
     return Window.of_days(last or stored[-1], days)
 
 
@@ -160,8 +162,3 @@ def _origin(store: Store, window: Window) -> tuple[dict[str, str], dict[str, str
             queries |= newest.queries
             source = dict(newest.source)
     return queries, source
-
-
-def lost_on(day: date, retention_s: float) -> str:
-    """When a day that was not pulled is lost to a server that keeps samples for so long [s]."""
-    return iso(day_start(day) + timedelta(seconds=retention_s))[:10]

@@ -1,0 +1,190 @@
+"""What a review says in numbers and in one paragraph; every figure of the report is made here, none in presentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from aiops_analysis.analysis.savings import PriceBook
+from aiops_analysis.core.schema import GRADES, RESOURCES
+from aiops_analysis.core.units import human_memory
+from aiops_analysis.core.window import Window
+
+__all__ = ["by_namespace", "figures_of", "findings_of", "summary_of"]
+
+Figure = float | int | str | None
+_MOST_NAMED = 10
+
+
+def _weighted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a request and a P95, both times the running replicas [cores | bytes]."""
+    known = rows[rows["current_request"].gt(0) & rows["p95"].notna() & rows["replicas"].gt(0)]
+    return known.assign(asked=known["current_request"] * known["replicas"], used=known["p95"] * known["replicas"])
+
+
+def _share(rows: pd.DataFrame) -> float | None:
+    """Over-provisioning of some rows: 1 - P95/request, as a ratio of sums (methods.md I-12); None without rows."""
+    asked = float(rows["asked"].sum())
+    return 1 - float(rows["used"].sum()) / asked if asked > 0 else None
+
+
+def by_namespace(recommendations: pd.DataFrame) -> pd.DataFrame:
+    """One row per namespace and resource: containers; request, p95 [cores | bytes, times replicas]; overprovision; paper [currency]."""
+    rows = []
+    for (namespace, resource), part in recommendations.groupby(["namespace", "resource"], sort=True):
+        weighted = _weighted(part)
+        share = _share(weighted)
+        rows.append(
+            {
+                "namespace": namespace,
+                "resource": resource,
+                "containers": len(part),
+                "request": float(weighted["asked"].sum()),
+                "p95": float(weighted["used"].sum()),
+                "overprovision": np.nan if share is None else share,
+                "paper": float(part["paper"].sum(min_count=1)),
+            }
+        )
+    columns = {
+        "namespace": "str",
+        "resource": "str",
+        "containers": "int64",
+        **dict.fromkeys(("request", "p95", "overprovision", "paper"), "float64"),
+    }
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def figures_of(recommendations: pd.DataFrame, days: pd.DataFrame, window: Window, prices: PriceBook) -> dict[str, Figure]:
+    """The flat figures of the report and of evidence.json; None is "not known", never 0."""
+    sized = recommendations[recommendations["grade"] != "refused"]
+    out: dict[str, Figure] = {
+        "window_days": sum(1 for _ in window.days()),
+        "days_stored": int(days.loc[days["status"] != "missing", "day"].nunique()),
+        "workload_containers": len(recommendations.drop_duplicates(["namespace", "workload_kind", "workload", "container"])),
+        "rows": len(recommendations),
+        "rows_recommended": len(sized),
+        "rows_refused": len(recommendations) - len(sized),
+        "currency": prices.currency,
+        "price_source": prices.source,
+        "paper_month": _sum(sized["paper"]),
+        "paper_rule_month": _sum(sized["paper_rule"]),
+        "request_cost_month": _sum(recommendations["request_cost"]),
+        "paper_decrease_month": _sum(sized.loc[sized["change"] == "decrease", "paper"]),
+        "paper_increase_month": _sum(sized.loc[sized["change"] == "increase", "paper"]),
+        "bankable_month": None,  # needs node packing
+        "realised_month": None,  # needs a change that was applied and measured
+        "completeness": _completeness(days),
+    }
+    for change in ("keep", "decrease", "increase", "undetermined"):
+        out[f"rows_{change}"] = int((recommendations["change"] == change).sum())
+    for grade in GRADES:
+        out[f"grade_{grade}"] = int((recommendations["grade"] == grade).sum())
+    for resource in RESOURCES:
+        weighted = _weighted(recommendations[recommendations["resource"] == resource])
+        out[f"{resource}_requested"] = float(weighted["asked"].sum())
+        out[f"{resource}_p95"] = float(weighted["used"].sum())
+        out[f"{resource}_overprovision"] = _share(weighted)
+        out[f"{resource}_rows_measured"] = len(weighted)
+    short = recommendations[recommendations["change"] == "increase"]
+    out["workloads_short"] = len(short.drop_duplicates(["namespace", "workload_kind", "workload", "container"]))
+    return out
+
+
+def _sum(values: pd.Series) -> float | None:
+    total = values.sum(min_count=1)
+    return None if pd.isna(total) else float(total)
+
+
+def _completeness(days: pd.DataFrame) -> float | None:
+    measured = days[days["metric"].isin(["cpu_usage", "memory_working_set"])]
+    return float(measured["completeness"].mean()) if len(measured) else None
+
+
+def summary_of(cluster: str, window: Window, figures: Mapping[str, Figure]) -> str:
+    """The month in one plain paragraph."""
+    first, last = window.start.date(), window.end.date() - timedelta(days=1)
+    currency = figures["currency"]
+    asked = f"{figures['cpu_requested']:.1f} CPU cores and {human_memory(_number(figures['memory_requested']))} of memory"
+    used = f"{figures['cpu_p95']:.1f} cores and {human_memory(_number(figures['memory_p95']))}"
+    parts = [f"From {_day(first)} to {_day(last)} the containers of {cluster} asked for {asked}; their P95 usage adds up to {used}."]
+    if figures["paper_month"] is not None:
+        less, more = (_money(figures[f"paper_{way}_month"], currency) for way in ("decrease", "increase"))
+        net = (
+            f"The recommendations below come to {_money(figures['paper_month'], currency)} a month on paper: {less} from lower requests, "
+            f"{more} from containers that need more (prices: {figures['price_source']}). "
+            "Paper is requests times price; the bill only falls when a node goes."
+        )
+        parts.append(net)
+    if figures["workloads_short"]:
+        short = _count(figures["workloads_short"], "container is", "containers are")
+        parts.append(f"{short} short of what the history asks for: look there first.")
+    if figures["rows_refused"]:
+        left = _count(figures["rows_refused"], "row is", "rows are")
+        parts.append(f"{left} left alone, because the data does not allow a number yet or a rule forbids one.")
+    return " ".join(parts)
+
+
+def _number(value: Figure) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _count(value: Figure, one: str, many: str) -> str:
+    return f"{value} {one if value == 1 else many}"
+
+
+def _money(value: Figure, currency: Figure) -> str:
+    return f"{_number(value):,.2f} {currency}"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
+def findings_of(
+    recommendations: pd.DataFrame, days: pd.DataFrame, source: Mapping[str, str], damaged: Sequence[str]
+) -> list[dict[str, object]]:
+    """What a reader must know before trusting the numbers: code, one sentence, data."""
+    out: list[dict[str, object]] = [{"code": "damaged_day", "message": text, "data": {}} for text in damaged]
+    missing = sorted(days.loc[(days["status"] == "missing") & (days["metric"] == "cpu_usage"), "day"])
+    if missing:
+        message = (
+            f"{_count(len(missing), 'day', 'days')} of the window {'is' if len(missing) == 1 else 'are'} not stored: {_named(missing)}"
+        )
+        out.append({"code": "days_missing", "message": message, "data": {"days": missing}})
+    holes = days[days["status"].isin(["incomplete", "final_with_holes"])]
+    if len(holes):
+        names = sorted(set(holes["day"]))
+        message = f"{_count(len(names), 'day has', 'days have')} holes: {_named(names)}"
+        out.append({"code": "days_with_holes", "message": message, "data": {"days": names}})
+    warned = sorted({w for w in days["warnings"] if w})
+    out += [{"code": "source_warning", "message": f"the server warned: {text}", "data": {}} for text in warned]
+    dropped = int(days["dropped"].sum())
+    if dropped:
+        message = f"{dropped} impossible values (negative, infinite, or above the node's capacity) were left out"
+        out.append({"code": "dropped_values", "message": message, "data": {"count": dropped}})
+    if not recommendations["current_request"].notna().any() and len(recommendations):
+        message = "no request of any container is known: kube-state-metrics is not scraped, or no container sets one"
+        out.append({"code": "no_requests_known", "message": message, "data": {}})
+    next_lost = _next_lost(days, source)
+    if next_lost:
+        out.append(next_lost)
+    return out
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")
+
+
+def _next_lost(days: pd.DataFrame, source: Mapping[str, str]) -> dict[str, object] | None:
+    """When the server forgets the day after the last one stored."""
+    stored = days.loc[days["status"] != "missing", "day"]
+    if not source.get("retention_s") or not len(stored):
+        return None
+    kept = int(float(source["retention_s"]))
+    following = date.fromisoformat(stored.max()) + timedelta(days=1)
+    lost = following + timedelta(seconds=kept)
+    message = f"the server keeps {kept / 86_400:.0f} days: {following} is lost on {lost} unless it is pulled before"
+    return {"code": "next_day_lost", "message": message, "data": {"day": following.isoformat(), "lost_on": lost.isoformat()}}
