@@ -8,12 +8,13 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
+from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.savings import PriceBook
 from aiops_analysis.core.schema import GRADES, RESOURCES
 from aiops_analysis.core.units import human_memory
 from aiops_analysis.core.window import Window
 
-__all__ = ["by_namespace", "figures_of", "findings_of", "summary_of"]
+__all__ = ["by_namespace", "figures_of", "findings_of", "notes_of", "summary_of"]
 
 Figure = float | int | str | None
 _MOST_NAMED = 10
@@ -188,3 +189,31 @@ def _next_lost(days: pd.DataFrame, source: Mapping[str, str]) -> dict[str, objec
     lost = following + timedelta(seconds=kept)
     message = f"the server keeps {kept / 86_400:.0f} days: {following} is lost on {lost} unless it is pulled before"
     return {"code": "next_day_lost", "message": message, "data": {"day": following.isoformat(), "lost_on": lost.isoformat()}}
+
+
+def notes_of(policy: SizingPolicy, prices: PriceBook, window: Window) -> tuple[str, ...]:
+    """How the numbers were made, in plain sentences for the last section of the report."""
+    start, end = window.as_dict().values()
+    cpu, memory, hot = policy.cpu_percentile * 100, policy.memory_percentile * 100, policy.hot_pod_ratio
+    high, medium = (policy.high_ratio - 1) * 100, (policy.medium_ratio - 1) * 100
+    window_note = f"The window is {start} to {end} (UTC, the end not included) in steps of 5 minutes. "
+    window_note += "CPU is the mean of each step, memory the largest working set in it. A step without a sample is missing, never zero."
+    pool_note = (
+        f"The samples of all pods of a container are pooled. The rule {policy.name!r} takes P{cpu:g} for CPU and P{memory:g} for memory. "
+    )
+    pool_note += f"A pod whose P95 is more than {hot:g} times the pool's counts alone."
+    grade_note = "The interval of the P95 is Woodruff's with days as clusters (one-sided 95 %, approximate). "
+    grade_note += (
+        f"Grade high: its upper bound is at most {high:.0f} % above the P95; medium: at most {medium:.0f} %; low: wider or saturated."
+    )
+    paper_note = "Paper saving = (request today - recommended request) x mean running replicas x unit price x 730 hours. "
+    paper_note += f"Prices: {prices.source}."
+    return (
+        window_note,
+        pool_note,
+        "'Rule' is the plain rule; 'recommended' is the rule after the guards that the reasons name. Only the recommendation is priced.",
+        grade_note,
+        paper_note,
+        "Bankable savings need node packing, realised savings a change that was applied and measured: neither is claimed here.",
+        "Over-provisioning is 1 - P95/request, a ratio of sums. The rule itself leaves at least 50 % of CPU and 33 % of memory above the P95.",
+    )

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from aiops_analysis.core.errors import StoreCorrupt, UsageError
+from aiops_analysis.core.errors import StoreCorrupt
 from aiops_analysis.core.schema import METRICS
-from aiops_analysis.core.window import DAY, day_start, iso, last_whole_day, steps_of
+from aiops_analysis.core.window import DAY, Window, day_start, iso, last_whole_day, steps_of
 from aiops_analysis.history.days import commit_matrix, merge, read_day
 from aiops_analysis.history.inventory import KINDS, commit_frame, read_frame
-from aiops_analysis.history.store import Manifest, Store
+from aiops_analysis.history.store import Manifest, Store, open_store
 from aiops_analysis.sources import promql
 from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.sources.promql import Scope
@@ -24,7 +25,7 @@ from aiops_analysis.workflows.objects import merge_facts
 from aiops_analysis.workflows.pull_day import DayFrames, Question, Split, day_questions, day_result
 from aiops_analysis.workflows.weeks import write_weeks
 
-__all__ = ["ALL_KINDS", "Progress", "Pulled", "missing_days", "pull"]
+__all__ = ["ALL_KINDS", "History", "Progress", "Pulled", "load", "missing_days", "pull"]
 
 #: Everything a day of the history consists of.
 ALL_KINDS = (*KINDS, *METRICS)
@@ -74,37 +75,62 @@ def missing_days(store: Store, days: Sequence[date], *, retention: timedelta | N
 def pull(
     store: Store,
     source: Prometheus,
+    window: Window,
     *,
-    days: int,
     now: datetime,
     scope: Scope | None = None,
     names: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | None = None,
     wait: float = 60.0,
 ) -> Pulled:
-    """Store the last ``days`` whole UTC days that are missing; a second pull of complete days asks nothing but who the server is.
+    """Store the days of ``window`` that are missing; when none is, the server is not asked anything.
 
+    ``now`` is the time of the pull: days that are not over and settled are left for later.
     Raises SourceError when the server cannot be reached or gives up, StoreLocked when another pull runs; days already stored stay.
     """
-    if days < 1:
-        raise UsageError(f"a pull needs at least 1 day, got {days}")
     last = last_whole_day(now)
-    wanted = [last - timedelta(days=n) for n in range(days - 1, -1, -1)]
+    wanted = [day for day in window.days() if day <= last]
     result = Pulled(store.cluster)
+    before = source.requests_made
     with store.lock(wait, f"pull since {iso(now)}"):
         store.clean()
         result.set_aside = _set_damaged_aside(store, wanted)
-        flavour = source.flavour()
-        result.source = {"flavour": flavour.name, "version": flavour.version, "url": source.url}
-        if flavour.retention is not None:
-            result.source["retention_s"] = str(int(flavour.retention.total_seconds()))
-        missing = missing_days(store, wanted, retention=flavour.retention, now=now)
-        result.kept = len(wanted) - len(missing)
+        missing = missing_days(store, wanted, retention=None, now=now)
         if missing:
+            flavour = source.flavour()
+            result.source = {"flavour": flavour.name, "version": flavour.version, "url": source.url}
+            if flavour.retention is not None:
+                result.source["retention_s"] = str(int(flavour.retention.total_seconds()))
+            missing = missing_days(store, wanted, retention=flavour.retention, now=now)
             _Pull(store, source, scope or Scope(), names or {}, now, flavour.retention, result, progress).run(missing)
             write_weeks(store, result.stored)
-    result.requests = source.requests_made
+    result.kept = len(wanted) - len(missing)
+    result.requests = source.requests_made - before
     return result
+
+
+@dataclass(frozen=True)
+class History:
+    """The history that a notebook works on, shown in one line."""
+
+    store: Store
+    pulled: Pulled | None
+
+    def __repr__(self) -> str:
+        days = self.store.days("cpu_usage")
+        held = f"history of {self.store.cluster}: {len(days)} days" + (f", {days[0]} to {days[-1]}" if days else "")
+        if self.pulled is None or not self.pulled.stored:
+            return held
+        return f"{held}; {len(self.pulled.stored)} of them pulled now from {self.pulled.source['flavour']} {self.pulled.source['version']}"
+
+
+def load(root: Path, cluster: str, source: Prometheus | None, window: Window, *, now: datetime, scope: Scope | None = None) -> History:
+    """The history of a cluster, its missing days of the window pulled first where there is a server to ask.
+
+    Raises what ``open_store`` and ``pull`` raise.
+    """
+    store = open_store(root, cluster)
+    return History(store, None if source is None else pull(store, source, window, now=now, scope=scope))
 
 
 def _set_damaged_aside(store: Store, days: Sequence[date]) -> list[str]:
@@ -152,6 +178,8 @@ class _Pull:
 
     def _series_by_day(self, missing: Sequence[date]) -> dict[date, int]:
         """The largest number of series at six-hour marks of each day: which days the server has, by one instant query."""
+        if not missing:
+            return {}
         first, last = missing[0], missing[-1]
         length = (last - first).days + 1
         answer = self.source.matrix(f"{promql.presence_query(self.scope, self.names)}[{length}d:{_PROBE_STEP}]", day_start(last) + DAY)

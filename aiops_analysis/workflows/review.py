@@ -18,7 +18,7 @@ from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.inventory import KINDS
 from aiops_analysis.history.store import Store
 from aiops_analysis.workflows.facts import facts_of
-from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, summary_of
+from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, notes_of, summary_of
 from aiops_analysis.workflows.measure import METRIC_OF, usage_of
 
 __all__ = ["Review", "monthly", "quality", "review_window"]
@@ -42,6 +42,7 @@ class Review:
     fingerprint: str
     queries: Mapping[str, str]
     source: Mapping[str, str]
+    notes: tuple[str, ...]
 
 
 def review_window(store: Store, *, days: int, last: date | None = None) -> Window:
@@ -107,6 +108,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         fingerprint=store.fingerprint((*KINDS, *METRICS), window.days()),
         queries=queries,
         source=source,
+        notes=notes_of(policy, prices, window),
     )
 
 
