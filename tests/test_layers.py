@@ -29,6 +29,7 @@ NEIGHBOURS = {
     ("analysis", "analysis.statistics"),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.facts"),
+    ("workflows", "workflows.figures"),
     ("workflows", "workflows.measure"),
     ("workflows", "workflows.objects"),
     ("workflows", "workflows.pull_day"),
@@ -248,6 +249,7 @@ def plant(copy: Path) -> Iterator[Callable[[str, str], None]]:
 
     def add(place: str, text: str) -> None:
         planted.append(copy / PACKAGE / place)
+        planted[-1].parent.mkdir(exist_ok=True)
         planted[-1].write_text(text)
 
     yield add
