@@ -141,9 +141,8 @@ def day_result(day: date, questions: Sequence[Question], answers: Sequence[objec
     query_of: dict[str, dict[str, str]] = {}
     for question, answer in zip(questions, answers, strict=True):
         by_name.setdefault(question.name, []).append(answer)
-        query_of.setdefault(question.name, {})[
-            f"{question.name}" if question.name not in query_of else f"{question.name}.{len(query_of[question.name])}"
-        ] = question.query
+        texts = query_of.setdefault(question.name, {})
+        texts[question.name if not texts else f"{question.name}.{len(texts)}"] = question.query
     one = {name: _one(found) for name, found in by_name.items()}
     owners = owners_of(*(one[kind].labels for kind in ("owner", "replicaset_owner", "job_owner", "workload_relabel")))
     out = DayFrames()
