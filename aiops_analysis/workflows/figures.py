@@ -215,5 +215,5 @@ def notes_of(policy: SizingPolicy, prices: PriceBook, window: Window) -> tuple[s
         grade_note,
         paper_note,
         "Bankable savings need node packing, realised savings a change that was applied and measured: neither is claimed here.",
-        "Over-provisioning is 1 - P95/request, a ratio of sums. The seed rule itself leaves half of the CPU and a third of the memory above the P95.",
+        "Over-provisioning is 1 - P95/request (ratio of sums). The seed rule leaves half of the CPU and a third of memory above the P95.",
     )
