@@ -168,9 +168,8 @@ def report(root: Path, args: argparse.Namespace) -> None:
     print(describe())
     samples = args.containers * args.days * 288
     stored = sum(p.stat().st_size for m in METRICS.values() for p in files(root, m))
-    print(
-        f"{args.containers} containers x {args.days} days x 288 steps x 2 metrics = {2 * samples / 1e6:.1f} M samples, {stored / GIB:.2f} GiB on disk"
-    )
+    size = f"{args.containers} containers x {args.days} days x 288 steps x 2 metrics"
+    print(f"{size} = {2 * samples / 1e6:.1f} M samples, {stored / GIB:.2f} GiB on disk")
     got = {name: measure(name, root, args.days, args.rows_share, args.runs) for name in ("read", "ours", "quantiles")}
     for name, what in (("read", "read and sum"), ("quantiles", "quantiles only"), ("ours", "usage with Woodruff, pods, days")):
         print(f"{what:34s} {got[name]['seconds']:7.2f} s  {got[name]['peak_gib']:5.2f} GiB")

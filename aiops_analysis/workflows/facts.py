@@ -20,8 +20,8 @@ __all__ = ["covered_steps", "facts_of"]
 _SLOTS = ["cpu_request", "cpu_limit", "memory_request", "memory_limit"]
 _BURST_DAYS = 7
 _JAVA = re.compile(
-    r"(?:^|[/:_.-])(?:java|jdk|jre|openjdk|temurin|corretto|graalvm|tomcat|wildfly|jetty|spring|keycloak|kafka|elasticsearch|zookeeper|solr)",
-    re.I,
+    r"(?:^|[/:_.-])(?:java|openjdk|jdk|jre|temurin|corretto|graalvm|tomcat|wildfly|jetty|keycloak|kafka|elasticsearch|zookeeper|solr)\d*(?![a-z])",
+    re.IGNORECASE,
 )
 _SIDECARS = frozenset({"istio-proxy", "linkerd-proxy", "envoy-sidecar", "vault-agent", "cloud-sql-proxy", "daprd", "consul-dataplane"})
 
