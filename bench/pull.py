@@ -3,9 +3,9 @@
     python -m bench.pull --tool ../shared/tools/cluster [--containers 500] [--days 14] [--keep DIR]
     python -m bench.pull --prometheus http://127.0.0.1:9090 [--days 14] [--last 2026-11-01]
 
-The first form fills a Prometheus on loopback with the cluster generator in `--tool` (it needs numpy and polars, and promtool and prometheus
 The first form fills a Prometheus on loopback with the cluster generator in `--tool` (needs numpy, polars, and the servers of `make tools`).
-Prints seconds and peak memory of each road over the same CPU and memory questions, of a whole first pull, and of a second.
+Prints seconds and peak memory of each road over the same CPU and memory questions, of a whole first pull, and of a second. Each part runs
+in a process of its own, so that its peak memory is its own; start-up and imports are not counted as seconds.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""Every fault that is promised has a test, named after its row: ``test_f07_...`` (CONTRIBUTING.md, "Faults")."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+#: What is injected, by row; the list grows with the features.
+ROWS = {
+    1: "nothing listens, no such host, bad certificate",
+    2: "401, 403, 407",
+    3: "404, an HTML page, JSON of another API",
+    4: "429 and 503 with and without Retry-After",
+    5: "too many samples, too many points, query time-out",
+    6: "cut, truncated or corrupt bodies",
+    7: "a server that dies and comes back during a pull",
+    8: "an answer that trickles for ever",
+    9: "warnings, infos, an error with status 200",
+    14: "NaN, Inf, negative and impossible values",
+    15: "counter resets, restarts, series of three minutes",
+    16: "duplicate and aggregate cAdvisor rows",
+    17: "holes of an hour, a day, a week; a node missing",
+    18: "clock jumps, DST days, leap day, year end",
+    19: "3 days, 6.9 days, 7 days of data",
+    20: "no request, limit without request, request 0, limit below request",
+    23: "an empty cluster, one pod, very many pods",
+    31: "SIGKILL at any moment",
+    32: "disk full, read-only folder, folder removed",
+    33: "damaged, empty or lying files",
+    34: "two writers at once",
+    35: "leftovers of an interrupted write",
+    38: "a kernel that dies, raises or hangs",
+    41: "markup in names",
+    42: "path parts in names",
+    43: "formulas in CSV cells",
+    46: "secrets in any output",
+    47: "unknown or ill-typed parameter, policy key, setting",
+    48: "a parameter that is code",
+}
+
+
+def _tests() -> list[str]:
+    names = []
+    for path in TESTS.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_f"):
+                names.append(node.name)
+    return names
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_fault_has_a_test(row):
+    assert any(name.startswith(f"test_f{row:02d}_") for name in _tests()), f"no test of row {row}: {ROWS[row]}"
