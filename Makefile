@@ -46,7 +46,7 @@ tools: ## Debian's prometheus and victoria-metrics for the tests, unpacked into 
 	@tools/fetch_servers.sh
 
 bench: $(DEV_STAMP) tools ## the benchmarks, with machine and sizes
-	@set -e; for script in bench/*.py; do case $$script in bench/_*) ;; *) $(BIN)/python $$script ;; esac; done
+	@set -e; for name in report usage pull; do echo "== $$name"; $(BIN)/python -m bench.$$name; done
 
 # UPGRADE=1 takes newer versions; without it what is pinned stays while it fits pyproject.toml.
 lock: $(USER_STAMP) ## make both locks again (UPGRADE=1 for newer versions)
