@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests import servers
+from tests.demo_fixtures import demo_blocks, demo_cluster, demo_prometheus, demo_victoria
+
+__all__ = ["demo_blocks", "demo_cluster", "demo_prometheus", "demo_victoria", "prometheus_server", "victoria_server"]
 
 
 def pytest_configure() -> None:

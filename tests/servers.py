@@ -76,9 +76,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def create_blocks(openmetrics: Path, blocks: Path) -> None:
-    """Turn OpenMetrics text into TSDB blocks below ``blocks`` with promtool."""
-    command = [str(need("promtool")), "tsdb", "create-blocks-from", "openmetrics", "-q", str(openmetrics), str(blocks)]
+def create_blocks(openmetrics: Path, blocks: Path, *flags: str) -> None:
+    """Turn OpenMetrics text into TSDB blocks below ``blocks`` with promtool; ``flags`` are added."""
+    command = [str(need("promtool")), "tsdb", "create-blocks-from", "openmetrics", "-q", *flags, str(openmetrics), str(blocks)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode != 0:
         raise RuntimeError(f"promtool could not read {openmetrics.name}: {(done.stderr or done.stdout).strip()[-500:]}")

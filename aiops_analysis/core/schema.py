@@ -227,7 +227,7 @@ USAGE = Contract(
         "lower": "float64",  # one-sided 95 % Woodruff bounds of the P95, days as clusters
         "upper": "float64",
         "saturated": "bool",  # the upper bound is the observed maximum
-        "hot_pod": "str",  # the hottest pod with at least 24 h of samples, "" when fewer than two pods have that
+        "hot_pod": "str",  # the hottest pod with at least 24 h of samples, "" when there is one pod or none has that
         "hot_p95": "float64",  # its P95, NaN when there is none
         "daily_p95": "object",  # list of floats, one per UTC day of the window, NaN without samples
         "daily_max": "object",

@@ -95,7 +95,8 @@ class DemoCluster:
         return check(
             pd.DataFrame([labels for labels, _ in found], columns=list(LABELS), dtype="str").assign(
                 cpu_max=[float(np.nanmax(row)) for _, row in found],
-                cpu_p999=[float(np.nanquantile(row.astype(np.float64), 0.999)) for _, row in found],
+                # to 2^-20 cores, so that a processor that fuses the interpolation's product and sum gives the same bytes
+                cpu_p999=[round(float(np.nanquantile(row.astype(np.float64), 0.999)) * 2**20) / 2**20 for _, row in found],
             ),
             BURST,
         )

@@ -123,7 +123,7 @@ def _container_families(pods: tuple[PodLife, ...]) -> _Families:
     each = [(p, index, container.name) for p in pods for index, container in enumerate(p.workload.containers)]
     yield "kube_pod_container_info", "gauge", (_info(p, index, name) for p, index, name in each)
     for kind in ("request", "limit"):
-        yield f"kube_pod_container_resource_{kind}s", "gauge", (s for p, index, name in each for s in _resources(p, index, name, kind))
+        yield f"kube_pod_container_resource_{kind}s", "gauge", [s for p, index, name in each for s in _resources(p, index, name, kind)]
     yield "kube_pod_container_status_restarts_total", "counter", (s for p, index, name in each for s in _restarts(p, index, name))
     yield (
         "kube_pod_container_status_last_terminated_reason",
@@ -205,7 +205,7 @@ def _owner_families(scrapes: Scrapes) -> _Families:
 
 def _node_families(nodes: tuple[NodeLife, ...]) -> _Families:
     for which, index in (("capacity", 0), ("allocatable", 1)):
-        yield f"kube_node_status_{which}", "gauge", (s for node in nodes for s in _sizes(node, index))
+        yield f"kube_node_status_{which}", "gauge", [s for node in nodes for s in _sizes(node, index)]
     yield (
         "kube_node_labels",
         "gauge",
@@ -268,7 +268,7 @@ def _scale_families(scrapes: Scrapes) -> _Families:
         (hpa(h.utilization, h.name, metric_name="cpu", metric_target_type="utilization") for h in HPAS),
     )
     for kind, name in (("Deployment", "kube_deployment_spec_replicas"), ("StatefulSet", "kube_statefulset_replicas")):
-        yield name, "gauge", (_replicas(scrapes, kind, namespace, workload) for namespace, workload in _named(kind))
+        yield name, "gauge", [_replicas(scrapes, kind, namespace, workload) for namespace, workload in _named(kind)]
 
 
 def _named(kind: str) -> list[tuple[str, str]]:

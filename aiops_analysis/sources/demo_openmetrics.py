@@ -8,7 +8,7 @@ whether a range includes its left edge (Prometheus 2) or not (Prometheus 3). A p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -31,7 +31,7 @@ _Family = tuple[str, str, Iterable[Series]]
 def write(scrapes: Scrapes, file: BinaryIO, *, milliseconds: bool) -> None:
     """Write every family; seconds and OpenMetrics' framing, or milliseconds and bare lines for VictoriaMetrics."""
     grids = {True: _stamps(scrapes, KUBE, milliseconds), False: _stamps(scrapes, scrapes.interval, milliseconds)}
-    for name, kind, family in (*_containers(scrapes), *object_families(scrapes)):
+    for name, kind, family in chain(_containers(scrapes), object_families(scrapes)):
         if not milliseconds:
             file.write(f"# TYPE {name.removesuffix('_total')} {kind}\n".encode())
         for series in family:
