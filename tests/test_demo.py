@@ -13,6 +13,8 @@ import pytest
 
 from aiops_analysis.core import schema
 from aiops_analysis.core.errors import UsageError
+from aiops_analysis.history import days
+from aiops_analysis.history.inventory import KINDS, pack_frame
 from aiops_analysis.sources.demo import DemoCluster
 from aiops_analysis.sources.demo_model import Shape
 from aiops_analysis.sources.demo_signal import letters, noise, p95_of, scaled, shaped, smooth
@@ -287,12 +289,20 @@ def test_values_are_exact_in_float32_and_coarse(month) -> None:
         assert (values > 0).all() if metric in ("cpu_usage", "memory_working_set") else (values >= 0).all()
 
 
+def test_the_stored_month_is_small(demo_cluster: DemoCluster) -> None:
+    size = 0
+    for day in demo_cluster.days:
+        size += sum(len(days.pack(labels, samples)) for labels, samples in demo_cluster.matrices(day).values())
+        size += sum(len(pack_frame(getattr(demo_cluster, kind)(day), contract)) for kind, contract in KINDS.items())
+    assert size < 3_000_000
+
+
 # --- the same every time ----------------------------------------------------------------------------------------------------------
 
 
-def digest(cluster: DemoCluster, days: list[date]) -> str:
+def digest(cluster: DemoCluster, asked: list[date]) -> str:
     found = hashlib.sha256()
-    for day in days:
+    for day in asked:
         for metric, (labels, samples) in sorted(cluster.matrices(day).items()):
             found.update(metric.encode() + labels.to_csv(index=False).encode() + samples.astype("<f4").tobytes())
         for frame in (cluster.inventory(day), cluster.nodes(day), cluster.hpas(day), cluster.burst(day)):
@@ -302,12 +312,12 @@ def digest(cluster: DemoCluster, days: list[date]) -> str:
 
 
 def test_two_demos_are_equal_and_pinned(demo_cluster: DemoCluster) -> None:
-    days = [demo_cluster.days[0], demo_cluster.days[11], demo_cluster.days[-1]]
+    some = [demo_cluster.days[0], demo_cluster.days[11], demo_cluster.days[-1]]
     other = DemoCluster(seed=7, end=date(2026, 11, 1), days=28)
-    other.matrices(days[1])  # the order of questions does not matter
-    assert digest(demo_cluster, days) == digest(other, days)
+    other.matrices(some[1])  # the order of questions does not matter
+    assert digest(demo_cluster, some) == digest(other, some)
     # a change of this number changes data/demo: run `make demo` with it
-    assert digest(other, days) == "88fb1b2be1c56507308415585c1ab656579897568213c91a266e693501465a00"
+    assert digest(other, some) == "88fb1b2be1c56507308415585c1ab656579897568213c91a266e693501465a00"
 
 
 def test_another_seed_is_another_cluster_with_the_same_story(demo_cluster: DemoCluster) -> None:
