@@ -44,7 +44,7 @@ class Script:
     def instant(self, query, at):
         return Instant()
 
-    def range(self, query, start, end, step=300, parts=()):
+    def range(self, query, start, end, step=300, parts=(), *, exact=False):
         self.asked.append((query, start, end))
         return Ranged(samples=np.empty((0, int((end - start).total_seconds()) // step + 1), np.float32))
 

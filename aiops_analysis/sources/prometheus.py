@@ -102,33 +102,37 @@ class Prometheus:
         rows = _result(self._ask("query", {"query": query, "time": _stamp(at)}), "matrix", self.url)
         return [([datetime.fromtimestamp(t, UTC) for t, _ in row["values"]], [_number(v) for _, v in row["values"]]) for row in rows]
 
-    def range(self, query: str, start: datetime, end: datetime, step: int = STEP, parts: Sequence[str] = ()) -> RangeAnswer:
-        """Samples of ``query`` at start, start + step .. end.
+    def range(
+        self, query: str, start: datetime, end: datetime, step: int = STEP, parts: Sequence[str] = (), *, exact: bool = False
+    ) -> RangeAnswer:
+        """Samples of ``query`` at start, start + step .. end; float32, or float64 where ``exact`` (requests and limits are).
 
         A question that is too large is halved in time down to an hour, then asked as ``parts`` that share no series; one that
         takes the server too long is halved once. The numbers are those of the whole question.
         """
-        return self._range(query, start, end, step, parts, halved=False)
+        return self._range(query, start, end, step, parts, np.float64 if exact else np.float32, halved=False)
 
-    def _range(self, query: str, start: datetime, end: datetime, step: int, parts: Sequence[str], *, halved: bool) -> RangeAnswer:
+    def _range(
+        self, query: str, start: datetime, end: datetime, step: int, parts: Sequence[str], kind: type, *, halved: bool
+    ) -> RangeAnswer:
         try:
-            return self._range_once(query, start, end, step)
+            return self._range_once(query, start, end, step, kind)
         except QueryTooLarge as error:
             slow = isinstance(error, QueryTimedOut)
             if end - start > _SHORTEST and not (slow and halved):
                 middle = start + timedelta(seconds=step) * ((end - start) // timedelta(seconds=step) // 2)
-                first = self._range(query, start, middle, step, parts, halved=slow or halved)
-                second = self._range(query, middle + timedelta(seconds=step), end, step, parts, halved=slow or halved)
+                first = self._range(query, start, middle, step, parts, kind, halved=slow or halved)
+                second = self._range(query, middle + timedelta(seconds=step), end, step, parts, kind, halved=slow or halved)
                 return _in_time(first, second)
             if not parts:
                 raise
-            return _side_by_side([self._range(part, start, end, step, (), halved=halved) for part in parts])
+            return _side_by_side([self._range(part, start, end, step, (), kind, halved=halved) for part in parts])
 
-    def _range_once(self, query: str, start: datetime, end: datetime, step: int) -> RangeAnswer:
+    def _range_once(self, query: str, start: datetime, end: datetime, step: int, kind: type) -> RangeAnswer:
         form = {"query": query, "start": _stamp(start), "end": _stamp(end), "step": str(step)}
         body = self._ask("query_range", form)
         rows = _result(body, "matrix", self.url)
-        samples, odd = _placed(rows, start.timestamp(), step, int((end - start).total_seconds()) // step + 1)
+        samples, odd = _placed(rows, start.timestamp(), step, int((end - start).total_seconds()) // step + 1, kind)
         return RangeAnswer([row["metric"] for row in rows], samples, *_notes(body), odd)
 
     def names(self) -> set[str]:
@@ -252,9 +256,9 @@ def _notes(body: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(warnings), tuple(visible(str(text), 300) for text in body.get("infos") or ())
 
 
-def _placed(rows: list[dict[str, Any]], start: float, step: int, width: int) -> tuple[np.ndarray, dict[str, int]]:
+def _placed(rows: list[dict[str, Any]], start: float, step: int, width: int, kind: type = np.float32) -> tuple[np.ndarray, dict[str, int]]:
     """Samples on the grid; counts of what was off the grid, doubled, NaN, infinite, too large or unreadable."""
-    out = np.full((len(rows), width), np.nan, np.float32)
+    out = np.full((len(rows), width), np.nan, kind)
     lengths = [len(row["values"]) for row in rows]
     total = sum(lengths)
     odd = {"nan": 0, "infinite": 0, "unreadable": 0, "off_grid": 0, "duplicate": 0}
@@ -296,7 +300,7 @@ def _in_time(first: RangeAnswer, second: RangeAnswer) -> RangeAnswer:
         if rows.setdefault(_key(m), len(rows)) == len(labels):
             labels.append(m)
     width = first.samples.shape[1]
-    out = np.full((len(labels), width + second.samples.shape[1]), np.nan, np.float32)
+    out = np.full((len(labels), width + second.samples.shape[1]), np.nan, first.samples.dtype)
     out[: len(first.labels), :width] = first.samples
     out[[rows[_key(m)] for m in second.labels], width:] = second.samples
     return RangeAnswer(labels, out, *_joined(first, second))

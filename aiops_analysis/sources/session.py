@@ -27,7 +27,8 @@ from urllib3.exceptions import HTTPError, NameResolutionError
 from aiops_analysis.core.errors import QueryTooLarge, SourceUnreachable
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.redact import Redactor, strip_credentials
-from aiops_analysis.sources.http import BrokenBody, Server, auth_of
+from aiops_analysis.sources.http import BrokenBody, Server
+from aiops_analysis.sources.http import _auth as auth_of
 
 __all__ = ["DEADLINE_S", "MAX_BYTES", "NO_RETRY", "PatientSession"]
 

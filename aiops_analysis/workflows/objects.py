@@ -158,8 +158,8 @@ def _present(rows: Mapping[tuple[str, str, str, str], int], values: np.ndarray, 
         return seen
     alive = {_key(labels)[:3]: ~np.isnan(series) for labels, series in zip(phase.labels, phase.samples, strict=True)}
     for key, number in rows.items():
-        # a pod of which no phase was ever seen is not dropped: its requests say that it was there
-        seen[number] = alive.get(key[:3], seen[number])
+        # kube-state-metrics goes on showing requests of a pod that has finished
+        seen[number] = alive.get(key[:3], False)
     return seen
 
 

@@ -34,7 +34,9 @@ class RangeSource(Protocol):
     def instant(self, query: str, at: datetime) -> object:
         """Label sets and values at one moment."""
 
-    def range(self, query: str, start: datetime, end: datetime, step: int = STEP, parts: Sequence[str] = ()) -> object:
+    def range(
+        self, query: str, start: datetime, end: datetime, step: int = STEP, parts: Sequence[str] = (), *, exact: bool = False
+    ) -> object:
         """Label sets and samples at every step from start to end."""
 
 
@@ -85,7 +87,7 @@ def day_questions(source: RangeSource, day: date, scope: Scope, split: Split, na
     ]
     for kind in _RUNS:
         by_namespace = each(partial(promql.runs_query, kind, names=names)) if kind in ("requests", "limits", "phase") else []
-        questions.append(_range(source, kind, promql.runs_query(kind, scope, names), first, end, by_namespace))
+        questions.append(_range(source, kind, promql.runs_query(kind, scope, names), first, end, by_namespace, exact=True))
     # one step more than the day holds: events are differences
     questions += [
         _range(source, kind, promql.range_query(kind, scope, names), start, end, each(partial(promql.range_query, kind, names=names)))
@@ -101,8 +103,10 @@ def day_questions(source: RangeSource, day: date, scope: Scope, split: Split, na
     return questions
 
 
-def _range(source: RangeSource, name: str, query: str, start: datetime, end: datetime, parts: Sequence[str]) -> Question:
-    return Question(name, query, lambda: source.range(query, start, end, STEP, parts))
+def _range(
+    source: RangeSource, name: str, query: str, start: datetime, end: datetime, parts: Sequence[str], *, exact: bool = False
+) -> Question:
+    return Question(name, query, lambda: source.range(query, start, end, STEP, parts, exact=exact))
 
 
 def _instant(source: RangeSource, name: str, query: str, at: datetime, parts: Sequence[str]) -> Question:
