@@ -130,7 +130,7 @@ class Truth:
         out: dict[tuple[str, str, int], int] = {}
         for key, (stamps, _) in phase.items():
             newest = np.searchsorted(stamps, self.at, "right") - 1
-            there = (newest >= 0) & (stamps[np.maximum(newest, 0)] > self.at - LOOKBACK)
+            there = (newest >= 0) & (stamps[np.maximum(newest, 0)] >= self.at - LOOKBACK)
             for index in np.flatnonzero(there):
                 name = key[0], key[1], int(index) // 288
                 out[name] = max(out.get(name, -1), int(index))

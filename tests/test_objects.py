@@ -129,6 +129,15 @@ def test_f20_a_container_without_requests_has_a_row_with_not_set():
     assert got["qos"][0] == "BestEffort"
 
 
+def test_f20_a_container_that_sets_nothing_is_known_by_its_series_where_containers_are_not_listed():
+    phase, measured = series(alive("web-1", 0, 10)), [{"namespace": "shop", "pod": "web-1", "container": c} for c in ("app", "init")]
+    got = inventory_frame(DAY, series(), series(), phase, [], [], OWNERS, measured)
+    assert got[["uid", "container", "workload"]].to_numpy().tolist() == [["u1", "app", "web"], ["u1", "init", "web"]]
+    # where they are listed, another measured container is an init or ephemeral one and has no row
+    listed = inventory_frame(DAY, series(), series(), phase, [image("web-1")], [], OWNERS, measured)
+    assert listed["container"].tolist() == ["app"]
+
+
 @pytest.mark.parametrize(
     ("requests", "limits", "qos"),
     [

@@ -97,12 +97,14 @@ def inventory_frame(
     images: Sequence[Mapping[str, str]],
     pod_info: Sequence[Mapping[str, str]],
     owners: Owners,
+    measured: Sequence[Mapping[str, str]] = (),
 ) -> pd.DataFrame:
     """INVENTORY of one day: one row per run of equal requests and limits of each container of each pod.
 
     A container is there while its pod's phase is Pending or Running; where the server has no phases, while it has a request or a limit.
+    ``measured`` are labels of measured series: a container that sets nothing is known by them where the server does not list containers.
     """
-    rows, facts = _containers(requests, limits, images)
+    rows, facts = _containers(requests, limits, [*images, *_unlisted(measured, images, phase)])
     if not rows:
         return empty(INVENTORY)
     values = np.full((len(rows), len(_SLOTS), steps_of()), np.nan)
@@ -150,6 +152,16 @@ def _containers(
             facts.append({})
         facts[number] |= {name: labels[name] for name in ("image", "node") if labels.get(name)}
     return rows, facts
+
+
+def _unlisted(measured: Sequence[Mapping[str, str]], images: Sequence[Mapping[str, str]], phase: Answer) -> list[dict[str, str]]:
+    """Measured containers of pods of which the server lists no containers, under each uid that the pod's name had."""
+    listed = {(m.get("namespace", ""), m.get("pod", "")) for m in images}
+    uids: dict[tuple[str, str], list[str]] = {}
+    for m in phase.labels:
+        uids.setdefault((m.get("namespace", ""), m.get("pod", "")), []).append(m.get("uid", ""))
+    named = [(m, (m.get("namespace", ""), m.get("pod", ""))) for m in measured if m.get("container")]
+    return [{**m, "uid": uid} for m, pod in named if pod not in listed for uid in uids.get(pod, ())]
 
 
 def _present(rows: Mapping[tuple[str, str, str, str], int], values: np.ndarray, phase: Answer) -> np.ndarray:

@@ -151,7 +151,14 @@ def day_result(day: date, questions: Sequence[Question], answers: Sequence[objec
     owners = owners_of(*(one[kind].labels for kind in ("owner", "replicaset_owner", "job_owner", "workload_relabel")))
     out = DayFrames()
     out.frames["inventory"] = inventory_frame(
-        day, one["requests"], one["limits"], one["phase"], one["images"].labels, one["pod_info"].labels, owners
+        day,
+        one["requests"],
+        one["limits"],
+        one["phase"],
+        one["images"].labels,
+        one["pod_info"].labels,
+        owners,
+        one["memory_working_set"].labels,
     )
     out.frames["nodes"] = nodes_frame(
         day, one["node_capacity"], one["node_allocatable"], one["node_labels"].labels, one["node_info"].labels
