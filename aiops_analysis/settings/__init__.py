@@ -1,0 +1,227 @@
+"""What a run is told once: defaults < aiops.toml < AIOPS_* environment < flags (ecosystem.md section 9).
+
+``Settings`` itself is plain, so that a kernel started by our runner gets it as JSON and imports no settings library. Secrets are
+never part of that JSON: they are read from the environment or from mounted files when they are needed.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiops_analysis.core.errors import SettingsError
+from aiops_analysis.core.redact import Redactor, strip_credentials
+
+if TYPE_CHECKING:
+    from aiops_analysis.sources.http import Server
+
+__all__ = ["DEMO", "PrometheusSettings", "Settings", "bundled", "load"]
+
+#: The cluster name of the bundled demo history.
+DEMO = "demo"
+_TOKEN, _PASSWORD = "AIOPS_PROMETHEUS_TOKEN", "AIOPS_PROMETHEUS_PASSWORD"
+_SHORTEST_SECRET = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusSettings:
+    """How to reach the metrics server; no field holds a secret."""
+
+    url: str = ""
+    auth: str = ""  # "" decides by what is set: a token, a user name, or nothing
+    username: str = ""
+    token_file: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    cluster_label: str = ""
+    headers_env: Mapping[str, str] = field(default_factory=dict)  # header -> environment variable that holds its value
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one process; ``origins`` says where each value that is not a default came from."""
+
+    prometheus: PrometheusSettings = PrometheusSettings()
+    cluster: str = ""
+    history: Path | None = None
+    reports: Path = Path("reports")
+    policy: str = ""
+    days: int = 30  # how far back a pull goes [UTC days]
+    namespaces: tuple[str, ...] = ()
+    adr_dir: Path = Path("docs/adr")
+    insecure: bool = False  # from a flag only
+    home: Path = Path()
+    config_file: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def demo(self) -> bool:
+        """True when neither a server nor a history is named: the bundled demo history answers."""
+        return not self.prometheus.url and self.history is None and self.cluster in ("", DEMO)
+
+    @property
+    def cluster_name(self) -> str:
+        """The cluster's name in the store and in reports."""
+        return DEMO if self.demo else self.cluster or "default"
+
+    @property
+    def history_root(self) -> Path:
+        """The folder of the history store; the bundled one for the demo."""
+        if self.demo:
+            return bundled("demo") / "history"
+        return self.history or self.home / "data" / "history"
+
+    def server(self, environ: Mapping[str, str] | None = None) -> Server | None:
+        """The server to ask, with its credentials; None when no URL is set.
+
+        Raises SettingsError for contradicting or missing credentials.
+        """
+        from aiops_analysis.sources.http import Server
+
+        if not self.prometheus.url:
+            return None
+        given = self._given(os.environ if environ is None else environ)
+        prom = self.prometheus
+        auth = prom.auth or ("bearer" if given["token"] or prom.token_file else "basic" if prom.username else "none")
+        if not prom.auth and auth == "bearer" and prom.username:
+            raise SettingsError("both a token and a user name are set for Prometheus; set prometheus.auth to bearer or basic")
+        if auth == "bearer" and not (given["token"] or prom.token_file):
+            raise SettingsError(f"prometheus.auth is bearer, but neither {_TOKEN} nor prometheus.token_file is set")
+        if auth == "basic" and not (prom.username and given["password"]):
+            raise SettingsError(f"prometheus.auth is basic: set prometheus.username and {_PASSWORD} (or prometheus.password_file)")
+        return Server(
+            url=prom.url,
+            auth=auth,
+            username=prom.username if auth == "basic" else "",
+            password=given["password"] if auth == "basic" else "",
+            token=given["token"] if auth == "bearer" else "",
+            token_file=prom.token_file if auth == "bearer" and not given["token"] else "",
+            ca_file=prom.ca_file,
+            headers={name: given[f"header:{name}"] for name in prom.headers_env},
+            insecure=self.insecure,
+        )
+
+    def redactor(self, environ: Mapping[str, str] | None = None) -> Redactor:
+        """Knows every secret of these settings, also as JSON and HTML write it."""
+        redactor = Redactor()
+        given = self._given(os.environ if environ is None else environ, strict=False)
+        if self.prometheus.token_file:
+            given["token_file"] = _read_secret(Path(self.prometheus.token_file), strict=False)
+        for secret in given.values():
+            for form in {secret, json.dumps(secret)[1:-1], html.escape(secret)}:
+                redactor.add(form)
+        return redactor
+
+    def _given(self, environ: Mapping[str, str], *, strict: bool = True) -> dict[str, str]:
+        """Every secret by what it is for; a missing or too short one raises SettingsError when ``strict``."""
+        prom = self.prometheus
+        given = {"token": environ.get(_TOKEN, "").strip(), "password": environ.get(_PASSWORD, "")}
+        if prom.password_file and not given["password"]:
+            given["password"] = _read_secret(Path(prom.password_file), strict=strict)
+        for header, variable in prom.headers_env.items():
+            given[f"header:{header}"] = environ.get(variable, "")
+            if strict and not given[f"header:{header}"]:
+                raise SettingsError(f"the header {header} is read from the environment variable {variable}, which is not set")
+        for name, value in given.items():
+            if strict and 0 < len(value) < _SHORTEST_SECRET:
+                raise SettingsError(
+                    f"the Prometheus {name} has {len(value)} characters; one shorter than {_SHORTEST_SECRET} cannot be kept out of reports"
+                )
+        return given
+
+    def to_json(self) -> str:
+        """These settings, without any secret, for a kernel."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        plain["prometheus"] = {name: getattr(self.prometheus, name) for name in PrometheusSettings.__slots__}
+        plain["prometheus"]["headers_env"] = dict(self.prometheus.headers_env)
+        plain["origins"] = dict(self.origins)
+        return json.dumps(plain, default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """What ``to_json`` wrote."""
+        return from_plain(json.loads(text))
+
+
+def from_plain(plain: Mapping[str, Any]) -> Settings:
+    """Settings of checked plain values; paths that are not absolute stand below ``home``."""
+    values = dict(plain)
+    home = Path(values.get("home") or ".")
+    values["home"] = home
+    values["prometheus"] = PrometheusSettings(**values.get("prometheus", {}))
+    values["namespaces"] = tuple(values.get("namespaces", ()))
+    values["config_file"] = Path(values["config_file"]) if values.get("config_file") else None
+    for name, default in (("reports", "reports"), ("adr_dir", "docs/adr")):
+        values[name] = home / Path(values.get(name) or default).expanduser()
+    values["history"] = home / Path(values["history"]).expanduser() if values.get("history") else None
+    return Settings(**values)
+
+
+def check_url(url: str) -> None:
+    """Raises SettingsError unless the URL is http(s), has a host, and holds no credentials."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        raise SettingsError(f"the Prometheus URL {strip_scheme(url)} cannot be read; expected for example http://prometheus:9090") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise SettingsError(
+            f"the Prometheus URL {strip_scheme(url)} is not an http or https URL; expected for example http://prometheus:9090"
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise SettingsError(
+            f"the Prometheus URL {strip_credentials(url)} was given with a user, a password or a query; "
+            f"put the user in prometheus.username and the secret in {_PASSWORD} or {_TOKEN}"
+        )
+
+
+def strip_scheme(url: str) -> str:
+    """The URL as it may be shown, also when it cannot be parsed."""
+    return ascii(url.rpartition("@")[2].split("?")[0][:80])
+
+
+def _read_secret(path: Path, *, strict: bool) -> str:
+    """A mounted secret without its last newline."""
+    try:
+        return path.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        if strict:
+            raise SettingsError(f"the secret file {path} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})") from error
+        return ""
+
+
+def bundled(kind: str) -> Path:
+    """The folder of the notebooks (``notebooks``) or of the demo (``demo``) that came with the package.
+
+    An installed package carries them; a source tree has its own.
+    """
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "_bundle" / kind
+    if inside.is_dir():
+        return inside
+    return package.parent / ("data/demo" if kind == "demo" else kind)
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Settings:
+    """The settings of this process: defaults < file < environment < flags (a flag that is None was not given).
+
+    Raises SettingsError that names the file, the key or the variable, and the nearest valid name.
+    """
+    from aiops_analysis.settings.model import read
+
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("AIOPS_HOME") or cwd or Path.cwd())
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    return read(given, environ, home)

@@ -1,0 +1,210 @@
+"""Reading settings with pydantic-settings: the only place that knows it."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from aiops_analysis.core.errors import SettingsError
+from aiops_analysis.core.redact import looks_secret
+from aiops_analysis.settings import Settings, check_url, from_plain
+
+__all__ = ["find_file", "nearest", "read", "read_file"]
+
+_PREFIX = "AIOPS_"
+_INSTEAD = {
+    "token": "AIOPS_PROMETHEUS_TOKEN or prometheus.token_file",
+    "password": "AIOPS_PROMETHEUS_PASSWORD or prometheus.password_file",
+}
+#: Variables that are ours but are no settings.
+_OTHER = ("AIOPS_CONFIG", "AIOPS_HOME", "AIOPS_PROMETHEUS_TOKEN", "AIOPS_PROMETHEUS_PASSWORD")
+
+
+class _Prometheus(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    url: str = ""
+    auth: Literal["", "none", "basic", "bearer"] = ""
+    username: str = ""
+    token_file: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    cluster_label: str = ""
+    headers_env: dict[str, str] = Field(default_factory=dict)
+
+
+class _Model(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="_", env_nested_max_split=1, extra="forbid", hide_input_in_errors=True
+    )
+
+    prometheus: _Prometheus = Field(default_factory=_Prometheus)
+    cluster: str = ""
+    history: str = ""
+    reports: str = "reports"
+    policy: str = ""
+    days: int = Field(default=30, ge=1, le=1100)
+    namespaces: list[str] = Field(default_factory=list)
+    adr_dir: str = "docs/adr"
+
+
+def find_file(environ: Mapping[str, str], home: Path) -> Path | None:
+    """The configuration file: ./aiops.toml, else $AIOPS_CONFIG, else the user's own; None when there is none.
+
+    Raises SettingsError when $AIOPS_CONFIG names a file that is not there.
+    """
+    here = home / "aiops.toml"
+    if here.is_file():
+        return here
+    if named := environ.get("AIOPS_CONFIG"):
+        if not (home / named).is_file():
+            raise SettingsError(f"AIOPS_CONFIG names {named}, which is not a file")
+        return home / named
+    base = environ.get("XDG_CONFIG_HOME") or (f"{environ['HOME']}/.config" if environ.get("HOME") else "")
+    users = Path(base, "aiops-analysis", "config.toml")
+    return users if base and users.is_file() else None
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """``; did you mean x?`` for a name close to a valid one, else the valid list.
+
+    >>> nearest("percentle", ["percentile", "days"])
+    '; did you mean percentile? (valid: days, percentile)'
+    """
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
+    return (f"; did you mean {close[0]}? (valid: " if close else " (valid: ") + (", ".join(valid) or "none") + ")"
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The checked tables of a configuration file; its relative paths are taken from its own folder.
+
+    Raises SettingsError with the line of a syntax error, the nearest name of an unknown key, and the advice for a secret.
+    """
+    try:
+        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror})") from error
+    _refuse(data, path, "", _Model)
+    for table, key in (
+        (data, "history"),
+        (data, "reports"),
+        (data, "adr_dir"),
+        *((data.get("prometheus", {}), f"{k}_file") for k in ("token", "password", "ca")),
+    ):
+        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+            table[key] = str(path.parent / Path(table[key]).expanduser())
+    policy = data.get("policy")
+    if isinstance(policy, str) and policy.endswith(".toml"):
+        data["policy"] = str(path.parent / policy)
+    return data
+
+
+def _refuse(data: Mapping[str, Any], path: Path, prefix: str, model: type[BaseModel]) -> None:
+    """Raises for the first unknown key, and for a key or value that looks like a secret."""
+    for key, value in data.items():
+        if key not in model.model_fields:
+            if looks_secret(key):
+                instead = next((text for word, text in _INSTEAD.items() if word in key.lower()), _INSTEAD["token"])
+                raise SettingsError(f"{path} must not hold a secret ({prefix}{key}); use {instead}")
+            if key in ("insecure", "insecure_skip_tls_verify", "verify", "verify_ssl"):
+                raise SettingsError(f"{path}: TLS verification cannot be switched off in a file ({prefix}{key}); use prometheus.ca_file")
+            raise SettingsError(f"{path}: unknown key {prefix}{key}{nearest(key, model.model_fields)}")
+        if isinstance(value, str) and looks_secret("", value):
+            raise SettingsError(
+                f"{path}: the value of {prefix}{key} looks like a secret; use {_INSTEAD['token']}, or for a user {_INSTEAD['password']}"
+            )
+        if key == "prometheus" and isinstance(value, Mapping):
+            _refuse(value, path, "prometheus.", _Prometheus)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment that was handed in, not the one of the process."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._given = {name.lower(): value for name, value in environ.items() if name not in _OTHER}
+        super().__init__(_Model)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._given
+
+
+def _check_names(environ: Mapping[str, str]) -> None:
+    """Raises for an AIOPS_* variable that is nearly, but not exactly, one of ours; others may belong to somebody else."""
+    valid = {f"{_PREFIX}{name.upper()}" for name in _Model.model_fields} | {
+        f"{_PREFIX}PROMETHEUS_{name.upper()}" for name in _Prometheus.model_fields
+    }
+    valid |= set(_OTHER)
+    for name in environ:
+        if name.startswith(_PREFIX) and name not in valid and not name.startswith(f"{_PREFIX}RUN_"):
+            close = difflib.get_close_matches(name, valid, n=1, cutoff=0.9)
+            if close:
+                raise SettingsError(f"unknown environment variable {name}; did you mean {close[0]}?")
+
+
+def _ours(environ: Mapping[str, str]) -> dict[str, str]:
+    """Only variables of known settings: Kubernetes adds others, such as AIOPS_PROMETHEUS_SERVICE_HOST, to every pod."""
+    nested = {f"{_PREFIX}PROMETHEUS_{name.upper()}" for name in _Prometheus.model_fields}
+    flat = {f"{_PREFIX}{name.upper()}" for name in _Model.model_fields} - {f"{_PREFIX}PROMETHEUS"}
+    return {name: value for name, value in environ.items() if name in nested | flat}
+
+
+def read(flags: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Settings:
+    """Settings from flags, environment and file, checked; see ``settings.load``."""
+    flags = dict(flags)
+    insecure = bool(flags.pop("insecure", False))
+    _check_names(environ)
+    path = find_file(environ, home)
+    from_file = read_file(path) if path else {}
+    from_flags = {**flags, "prometheus": {"url": flags["prometheus"]}} if "prometheus" in flags else flags
+    ours = _ours(environ)
+    for name in ("NAMESPACES",):  # a list reads as a,b in an environment
+        text = ours.get(f"{_PREFIX}{name}", "")
+        if text and not text.lstrip().startswith("["):
+            ours[f"{_PREFIX}{name}"] = '["' + '","'.join(part.strip() for part in text.split(",")) + '"]'
+
+    class Chain(_Model):
+        @classmethod
+        def settings_customise_sources(cls, settings_cls: type[BaseSettings], **_: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                InitSettingsSource(settings_cls, init_kwargs=from_flags),
+                _Environment(ours),
+                InitSettingsSource(settings_cls, init_kwargs=from_file),
+            )
+
+    origins = _origins(from_flags, ours, from_file, path)
+    try:
+        model = Chain()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"the setting {key} ({origins.get(key, 'unknown origin')}) is wrong: {first['msg'].lower()}") from None
+    except ValueError as error:  # a variable that should be JSON
+        raise SettingsError(f"an AIOPS_ variable cannot be read: {error}") from None
+    if model.prometheus.url:
+        check_url(model.prometheus.url)
+    return from_plain({**model.model_dump(), "insecure": insecure, "home": home, "config_file": path, "origins": origins})
+
+
+def _origins(flags: Mapping[str, Any], environ: Mapping[str, str], file: Mapping[str, Any], path: Path | None) -> dict[str, str]:
+    """Where each given setting came from, the strongest source last."""
+    origins: dict[str, str] = {}
+    for values, where in ((file, f"from {path}"), (flags, "from a flag")):
+        if where == "from a flag":
+            for name in environ:
+                key = name.removeprefix(_PREFIX).lower()
+                origins[key.replace("prometheus_", "prometheus.", 1)] = f"from {name}"
+        for key, value in values.items():
+            inner = value if isinstance(value, Mapping) else None
+            origins.update({f"{key}.{name}": where for name in inner} if inner is not None else {key: where})
+    return origins
