@@ -1,0 +1,169 @@
+"""Parts of tables: captions, heads, cells with the value they are sorted by, and the cells of a recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from aiops_analysis.core.reasons import Reason
+from aiops_analysis.presentation import formats
+from aiops_analysis.presentation.charts import sparkline
+from aiops_analysis.presentation.escape import Html, element, join, name, text
+from aiops_analysis.presentation.style import LAB_CSS
+
+__all__ = [
+    "Column",
+    "Table",
+    "body",
+    "cell",
+    "daily_cell",
+    "measured_cell",
+    "move_cell",
+    "namespace_cell",
+    "number_cell",
+    "paper_cell",
+    "reasons_of",
+    "records",
+    "request_text",
+    "sentences",
+    "table",
+    "workload_cell",
+]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Static HTML that JupyterLab and the report show alike; ``title`` is what it says as plain text."""
+
+    html: Html
+    title: str
+
+    def __repr__(self) -> str:
+        return f"Table: {self.title}"
+
+    def _repr_html_(self) -> str:
+        # the report has its own style sheet and drops this one
+        return f'<div class="aiops"><style>{LAB_CSS}</style>{self.html}</div>'
+
+
+@dataclass(frozen=True)
+class Column:
+    """Head of a column; ``note`` is its second line, a unit for example."""
+
+    title: str
+    number: bool = False
+    note: str = ""  # second line of the head: a unit
+
+
+def cell(*content: object, sort: object = None, number: bool = False, head: bool = False, kind: str = "") -> Html:
+    """One cell; ``sort`` is what it is sorted by when that is not its text ("" is "not known", always last)."""
+    classes = " ".join(part for part in ("number" if number else "", kind) if part) or None
+    attributes = {"scope": "row" if head else None, "class": classes, "data-sort": sort}
+    return element("th" if head else "td", attributes, *content)
+
+
+def number_cell(shown: object, value: object, small: object = "") -> Html:
+    """A number as shown, sorted by its value; one that is not known sorts last."""
+    return cell(shown, element("small", None, small) if small else "", sort=repr(float(value)) if formats.known(value) else "", number=True)
+
+
+def _heads(columns: Sequence[Column]) -> Html:
+    cells = (
+        element(
+            "th",
+            {"scope": "col", "class": "number" if c.number else None},
+            c.title,
+            element("small", None, c.note) if c.note else "",
+        )
+        for c in columns
+    )
+    return element("thead", None, element("tr", None, *cells))
+
+
+def table(caption: str, columns: Sequence[Column], bodies: Iterable[Html], *, sortable: bool = False, note: str = "") -> Html:
+    """A table in a box that scrolls sideways on its own."""
+    inside = element("caption", None, caption, element("small", None, note) if note else "")
+    table = element("table", {"class": "sortable" if sortable else None}, inside, _heads(columns), *bodies)
+    return element("div", {"class": "wide", "role": "region", "aria-label": caption, "tabindex": 0}, table)
+
+
+def body(rows: Iterable[Sequence[Html]]) -> Html:
+    """Rows of cells."""
+    return element("tbody", None, *(element("tr", None, *row) for row in rows))
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows of a frame by column name."""
+    return frame.to_dict("records")
+
+
+def reasons_of(row: Mapping[str, object]) -> list[Reason]:
+    """The reasons of a row, in order."""
+    found = row["reasons"]
+    return list(found) if isinstance(found, list | tuple) else []
+
+
+def sentences(found: Iterable[Reason]) -> Html:
+    """Each different sentence once, as a list."""
+    said = dict.fromkeys(reason.message for reason in found)
+    if not said:
+        return Html("")
+    return element("ul", {"class": "why"}, *(element("li", None, text(message[:400])) for message in said))
+
+
+def workload_cell(row: Mapping[str, object]) -> Html:
+    """Workload, and below it kind and container."""
+    where = join([name(row["workload_kind"]), " · container ", name(row["container"])])
+    return cell(element("bdi", None, name(row["workload"])), element("small", None, where), sort=str(row["workload"])[:80], head=True)
+
+
+def namespace_cell(row: Mapping[str, object]) -> Html:
+    """The namespace, apart from the reading direction around it."""
+    return cell(element("bdi", None, name(row["namespace"])))
+
+
+def request_text(row: Mapping[str, object], column: str, absent: str) -> str:
+    """A request or limit, or the word for one that is not there."""
+    value = row[column]
+    return formats.amount(str(row["resource"]), value) if formats.known(value) else absent
+
+
+def move_cell(row: Mapping[str, object], which: str, absent: str) -> Html:
+    """Now and recommended; only what is there today when nothing is recommended."""
+    now, then = row[f"current_{which}"], row[f"guarded_{which}"]
+    today = request_text(row, f"current_{which}", absent)
+    if row["change"] == "undetermined":
+        return cell(today, sort=repr(now) if formats.known(now) else "", number=True)
+    target = element("strong", None, request_text(row, f"guarded_{which}", absent))
+    shown = target if today == request_text(row, f"guarded_{which}", absent) else join([f"{today} → ", target])
+    return cell(shown, sort=repr(then) if formats.known(then) else "", number=True)
+
+
+def paper_cell(row: Mapping[str, object]) -> Html:
+    """Paper saving with its factors: amount freed, unit price, replicas."""
+    if not formats.known(row["paper"]):
+        return number_cell(formats.UNKNOWN, None)
+    less = row["current_request"] - row["guarded_request"]
+    factors = (
+        f"{formats.per_month(str(row['resource']), less)} × {row['unit_price']:,.2f} × {row['replicas']:.3g}" if formats.known(less) else ""
+    )
+    return number_cell(formats.money(row["paper"]), row["paper"], factors.replace("-", "−"))
+
+
+def measured_cell(row: Mapping[str, object], column: str) -> Html:
+    """A measured amount of the row's resource."""
+    return number_cell(formats.amount(str(row["resource"]), row[column]), row[column])
+
+
+def daily_cell(row: Mapping[str, object]) -> Html:
+    """The daily P95 against the request, drawn and in words."""
+    resource, values = str(row["resource"]), [float(v) for v in row["daily_p95"]] if isinstance(row["daily_p95"], list | tuple) else []
+    seen = [v for v in values if formats.known(v)]
+    if not seen:
+        return cell(formats.UNKNOWN)
+    label = f"daily P95 from {formats.amount(resource, min(seen))} to {formats.amount(resource, max(seen))}, " + (
+        f"request {formats.amount(resource, row['current_request'])}" if formats.known(row["current_request"]) else "no request"
+    )
+    return cell(Html(sparkline(values, row["current_request"], label)), kind="spark")
