@@ -5,9 +5,12 @@ Small calls go through ``PrometheusConnect``; query answers go through the same 
 
 from __future__ import annotations
 
+import gc
 import re
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +35,30 @@ _TIMED_OUT = ("timed out", "timeout", "deadline")
 _LARGEST = float(np.finfo(np.float32).max)
 _DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
 _UNIT = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
+
+
+class _Collector:
+    """The garbage collector, paused while an answer is parsed: hundreds of thousands of small lists, none of them garbage, wake it for nothing."""
+
+    def __init__(self) -> None:
+        self._lock, self._pauses = threading.Lock(), 0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No collection while at least one thread is inside."""
+        with self._lock:
+            self._pauses += 1
+            gc.disable()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pauses -= 1
+                if not self._pauses:
+                    gc.enable()
+
+
+_COLLECTOR = _Collector()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +216,8 @@ class Prometheus:
     def _document(self, response: requests.Response) -> dict[str, Any]:
         """The JSON of a good answer; everything else becomes one clear error."""
         try:
-            body = orjson.loads(response.content)
+            with _COLLECTOR.paused():
+                body = orjson.loads(response.content)
         except orjson.JSONDecodeError:
             body = None
         if isinstance(body, dict) and body.get("status") == "success" and response.ok:
@@ -264,15 +292,16 @@ def _placed(rows: list[dict[str, Any]], start: float, step: int, width: int, kin
     odd = {"nan": 0, "infinite": 0, "unreadable": 0, "off_grid": 0, "duplicate": 0}
     if not total:
         return out, odd
-    try:
-        values = np.fromiter((float(pair[1]) for row in rows for pair in row["values"]), np.float64, total)
-    except (TypeError, ValueError):
-        numbers = [(_number(pair[1]), str(pair[1])) for row in rows for pair in row["values"]]
-        values = np.array([n for n, _ in numbers])
-        odd["unreadable"] = sum(1 for n, text in numbers if n != n and text.lower() != "nan")
-    places = (np.fromiter((pair[0] for row in rows for pair in row["values"]), np.float64, total) - start) / step
-    for row in rows:
+    values, places, at = np.empty(total), np.empty(total), 0
+    for row, length in zip(rows, lengths, strict=True):
+        if length:
+            stamps, texts = zip(*row["values"], strict=True)
+            values[at : at + length], unreadable = _numbers(texts)
+            places[at : at + length] = stamps
+            odd["unreadable"] += unreadable
+            at += length
         row["values"] = None  # the parsed text is the larger half of the memory
+    places = (places - start) / step
     column = np.rint(places).astype(np.int64)
     good = (np.abs(places - column) < 1e-3 / step + 1e-6) & (column >= 0) & (column < width)
     odd["nan"] = int(np.isnan(values).sum()) - odd["unreadable"]
@@ -286,6 +315,18 @@ def _placed(rows: list[dict[str, Any]], start: float, step: int, width: int, kin
     odd["duplicate"] = int(keep.sum() - seen.sum())
     out.reshape(-1)[flat] = values[keep]
     return out, odd
+
+
+def _numbers(texts: Sequence[Any]) -> tuple[Any, int]:
+    """The values of sample texts, and how many could not be read.
+
+    orjson reads plain decimals five times faster than ``float``, to the same bit; NaN and infinities are left to ``float``.
+    """
+    try:
+        return orjson.loads(f"[{','.join(texts)}]"), 0
+    except (orjson.JSONDecodeError, TypeError):
+        numbers = [_number(text) for text in texts]
+        return numbers, sum(1 for n, text in zip(numbers, texts, strict=True) if n != n and str(text).lower() != "nan")
 
 
 def _key(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:
