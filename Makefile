@@ -10,7 +10,7 @@ DEV_STAMP := $(VENV)/.stamp-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev report lab demo test lint format tools bench lock clean
+.PHONY: help setup setup-dev report lab demo test lint format tools bench reference lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ tools: ## Debian's prometheus and victoria-metrics for the tests, unpacked into 
 
 bench: $(DEV_STAMP) tools ## the benchmarks, with machine and sizes
 	@set -e; for name in report usage pull; do echo "== $$name"; $(BIN)/python -m bench.$$name; done
+
+reference: $(DEV_STAMP) ## make docs/reference.md again from the code
+	@$(BIN)/python tools/reference.py
 
 # UPGRADE=1 takes newer versions; without it what is pinned stays while it fits pyproject.toml.
 lock: $(USER_STAMP) ## make both locks again (UPGRADE=1 for newer versions)

@@ -21,6 +21,7 @@ __all__ = ["usage_of_block"]
 
 _P = 0.95
 _LEVEL = 0.95
+_LOWEST = 0.85  # the interval of the P95 rarely reaches below
 _CHUNK = 2**20  # values handled at once: 4 MB stay in the cache
 _DAY_S = 86_400
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -96,9 +97,23 @@ class _Chunk:
     samples: Samples
     dropped: Ints
 
-    def sorted(self) -> Samples:
-        """All samples of each segment in ascending order, NaN last."""
-        return np.sort(self.samples.reshape(len(self.codes), -1), axis=1)
+    def upper(self, share: float, *, median: bool = False) -> Samples:
+        """All samples of each segment, in ascending order from rank ``share`` on and at the ``median``; NaN last.
+
+        Selecting one rank costs a fifth of sorting everything, and no rank below is asked for. Segments with a missing sample have
+        ranks of their own: they are sorted throughout.
+        """
+        flat = self.samples.reshape(len(self.codes), -1)
+        rank = int(share * (flat.shape[1] - 1))
+        if rank < 4 or np.isnan(flat).any():
+            return np.sort(flat, axis=1)
+        out = np.partition(flat, rank, axis=1)
+        out[:, rank + 1 :].sort(axis=1)
+        if median:
+            middle = (flat.shape[1] - 1) // 2
+            out[:, :rank].partition(middle, axis=1)
+            out[:, middle + 1 : rank].partition(0, axis=1)
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +173,7 @@ class _Daily:
                 seen: NDArray[np.bool_] = ~np.all(missing, axis=1)
                 self.steps[at], self.first[at] = seen.sum(axis=1), seen.argmax(axis=1)
                 self.last[at] = steps - 1 - seen[:, ::-1].argmax(axis=1)
-            ordered = chunk.sorted()
+            ordered = chunk.upper(_P)
             self.samples[at] = count
             self.p95[at] = quantile_of_sorted(ordered, count, _P)
             self.max[at] = quantile_of_sorted(ordered, count, 1.0)
@@ -199,7 +214,7 @@ def _pooled(block: _Block, group: Ints, day: Ints, daily: _Daily) -> dict[str, o
     out = {name: np.full(groups, np.nan) for name in ("p50", "p90", "p95", "p99", "max", "lower", "upper")}
     saturated = np.zeros(groups, bool)
     for chunk in block.segments(group):
-        codes, ordered = chunk.codes, chunk.sorted()
+        codes, ordered = chunk.codes, chunk.upper(_LOWEST, median=True)
         count = daily.samples[codes].sum(axis=1)
         for name, share in (("p50", 0.5), ("p90", 0.9), ("p95", _P), ("p99", 0.99), ("max", 1.0)):
             out[name][codes] = quantile_of_sorted(ordered, count, share)
@@ -207,6 +222,8 @@ def _pooled(block: _Block, group: Ints, day: Ints, daily: _Daily) -> dict[str, o
         place = np.arange(len(codes))[:, None] * days + day[chunk.index]
         above_of_day: Floats = np.bincount(place.ravel(), above.ravel(), len(codes) * days).astype(np.float64)
         half = _half_width(above_of_day.reshape(len(codes), days), daily.samples[codes])
+        if (half > _P - _LOWEST - 0.01).any():  # a lower bound below what was put in order
+            ordered = chunk.upper(0.0)
         for name, bound in (("lower", np.maximum(0.0, _P - half)), ("upper", np.minimum(1.0, _P + half))):
             out[name][codes] = quantile_of_sorted(ordered, count, bound)
         saturated[codes] = _P + half >= 1.0
@@ -245,7 +262,7 @@ def _hottest(block: _Block, group: Ints, pod: Ints, names: list[str], at_least: 
     p95, count = np.full(len(names), np.nan), np.zeros(len(names), np.int64)
     for chunk in block.segments(pod, many[group]):
         seen = chunk.samples[0].size - np.isnan(chunk.samples).sum(axis=(1, 2))
-        count[chunk.codes], p95[chunk.codes] = seen, quantile_of_sorted(chunk.sorted(), seen, _P)
+        count[chunk.codes], p95[chunk.codes] = seen, quantile_of_sorted(chunk.upper(_P), seen, _P)
     hot_pod, hot_p95 = [""] * groups, np.full(groups, np.nan)
     for code in np.flatnonzero(count >= max(at_least, 1))[::-1]:  # backwards, so that the first name wins a tie
         if not p95[code] < hot_p95[group_of[code]]:

@@ -113,7 +113,7 @@ def unpack(data: bytes, where: str) -> tuple[pa.Table, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read(use_threads=False)
         flat = table.column("samples").combine_chunks().flatten() if table.num_rows else pa.array([], pa.float32())
         samples = flat.to_numpy(zero_copy_only=True).reshape(table.num_rows, steps_of())
         return table.select(list(LABELS)), samples
