@@ -1,0 +1,110 @@
+"""Paper savings: requests times price, never mixed with what a bill shows (methods.md B1, B3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from aiops_analysis.analysis.priority import priorities
+from aiops_analysis.core.errors import UsageError
+from aiops_analysis.core.reasons import Code, Reason
+from aiops_analysis.core.schema import RECOMMENDATIONS, check
+from aiops_analysis.core.units import GIB
+
+__all__ = ["DEFAULT_PRICES", "HOURS_PER_MONTH", "PriceBook", "paper", "split_node_price", "totals"]
+
+HOURS_PER_MONTH = 730.0
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """Unit prices with where they are from; ``source`` is printed beside every figure made with them."""
+
+    name: str
+    source: str
+    currency: str
+    cpu_hour: float  # [currency per core and hour]
+    memory_hour: float  # [currency per GiB and hour]
+
+    def unit_price(self, resource: str) -> float:
+        """Price of a core or a GiB [currency / month of 730 h]; NaN when it is missing, zero or negative, which no resource costs."""
+        hourly = self.cpu_hour if resource == "cpu" else self.memory_hour
+        return hourly * HOURS_PER_MONTH if math.isfinite(hourly) and hourly > 0 else math.nan
+
+
+#: OpenCost's configs/default.json, which is based on Google Cloud's us-central1.
+DEFAULT_PRICES = PriceBook("opencost-default", "OpenCost default prices (Google Cloud us-central1, on demand)", "USD", 0.031611, 0.004237)
+
+
+def split_node_price(price_hour: float, cpu: float, gib: float, prices: PriceBook = DEFAULT_PRICES) -> tuple[float, float]:
+    """Hourly price of a core and of a GiB of a node that costs ``price_hour``, in the ratio of ``prices`` (OpenCost's GetNodeCost).
+
+    cpu [cores], gib [GiB] : the node's capacity, not what is allocatable. Raises UsageError unless all three are above 0.
+    """
+    if not (price_hour > 0 and cpu > 0 and gib > 0):
+        raise UsageError(f"a node price needs a price, cores and GiB above 0, got {price_hour}, {cpu} and {gib}")
+    ratio = prices.cpu_hour / prices.memory_hour if prices.cpu_hour > 0 and prices.memory_hour > 0 else 10.0  # OpenCost's own fallback
+    memory = price_hour / (cpu * ratio + gib)
+    return ratio * memory, memory
+
+
+def paper(recommendations: pd.DataFrame, prices: PriceBook) -> pd.DataFrame:
+    """RECOMMENDATIONS with money: ``unit_price``, ``request_cost``, ``paper``, ``paper_rule`` and ``priority`` filled.
+
+    paper = (request today - guarded request) x mean running replicas x unit price; negative when more is needed, 0 for keep, NaN for a
+    refused row. Today's request is the limit where only that is set (as Kubernetes does) and 0 where nothing is. Without a usable price
+    the money is NaN, never 0, and the row says ``no_price``. Raises SchemaError.
+    """
+    frame = check(recommendations, RECOMMENDATIONS)
+    price = frame["resource"].map({name: prices.unit_price(name) for name in ("cpu", "memory")}).astype("float64")
+    amount = frame["resource"].map({"cpu": 1.0, "memory": 1 / GIB}).astype("float64") * frame["replicas"]
+    today = frame["current_request"].fillna(frame["current_limit"]).fillna(0.0)
+    unpriced = price.isna()
+    reasons = [
+        [*found, _no_price(resource, prices)] if missing else list(found)
+        for found, resource, missing in zip(frame["reasons"], frame["resource"], unpriced, strict=True)
+    ]
+    priced = frame.assign(
+        unit_price=price,
+        request_cost=today * amount * price,
+        paper=(today - frame["guarded_request"]) * amount * price,
+        paper_rule=(today - frame["rule_request"]) * amount * price,
+        reasons=pd.Series(reasons, index=frame.index, dtype="object"),
+    )
+    return check(priced.assign(priority=priorities(priced)), RECOMMENDATIONS)
+
+
+def _no_price(resource: str, prices: PriceBook) -> Reason:
+    given = prices.cpu_hour if resource == "cpu" else prices.memory_hour
+    message = f"{prices.source} has no usable {resource} price ({given:g} an hour): no money is shown."
+    return Reason(Code.NO_PRICE, message, {"price_hour": given, "source": prices.source})
+
+
+_SUMS = ("request_cost", "paper", "paper_rule")
+
+
+def totals(recommendations: pd.DataFrame) -> pd.DataFrame:
+    """Money of RECOMMENDATIONS by cluster, namespace and resource, and of each cluster as a whole (namespace "").
+
+    Columns: cluster, namespace, resource, rows, priced (rows with a paper saving), request_cost, paper, paper_rule [currency / month].
+    A sum over rows of which none has a figure is NaN, and rows without one are left out of a sum.
+    """
+    parts = []
+    for whole in (True, False):
+        frame = recommendations.assign(namespace="") if whole else recommendations
+        for (cluster, namespace, resource), part in frame.groupby(["cluster", "namespace", "resource"], sort=True):
+            sums = {name: _sum(part[name]) for name in _SUMS}
+            key = {"cluster": cluster, "namespace": namespace, "resource": resource}
+            parts.append(key | {"rows": len(part), "priced": int(part["paper"].notna().sum())} | sums)
+    kinds = dict.fromkeys(("cluster", "namespace", "resource"), "str") | dict.fromkeys(("rows", "priced"), "int64")
+    columns = kinds | dict.fromkeys(_SUMS, "float64")
+    return pd.DataFrame(parts, columns=list(columns)).astype(columns)
+
+
+def _sum(values: pd.Series) -> float:
+    known = values.to_numpy(np.float64)
+    known = known[np.isfinite(known)]
+    return math.fsum(known) if len(known) else math.nan
