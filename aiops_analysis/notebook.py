@@ -77,8 +77,11 @@ class Run:
 
     @property
     def policy(self) -> str:
-        """The sizing policy's name, or the path of its TOML file."""
-        return str(self.parameters.get("policy") or self.settings.policy or "seed")
+        """The sizing policy's name, or the path of its TOML file; a parameter that was left at its default gives way to the settings."""
+        given = str(self.parameters.get("policy") or "")
+        if self.settings.policy and given in ("", _default(self.notebook.parameters, "policy")):
+            return self.settings.policy
+        return given or "seed"
 
     @property
     def policy_path(self) -> Path | None:

@@ -111,9 +111,10 @@ def run_notebook(
 ) -> RunResult:
     """Execute a notebook, check it, render its report, and publish ``reports/<notebook>/<cluster>/<UTC stamp>``.
 
-    ``timeout`` is of one cell [s]; ``reporter`` renders the page, presentation.report when it is None. Raises ParameterError before any kernel starts, and RunFailed (with the exit code of the
-    notebook's own error, if it is one of this package) when the run does not end well; the broken notebook is then kept in
-    ``reports/failed``. SIGINT and SIGTERM raise KeyboardInterrupt and Terminated with kernel and temporary folder gone.
+    ``timeout`` is of one cell [s]; ``reporter`` renders the page, presentation.report when it is None.
+    Raises ParameterError before any kernel starts, and RunFailed (with the exit code of the notebook's own error, if it is one of
+    this package) when the run does not end well; the broken notebook is then kept in ``reports/failed``.
+    SIGINT and SIGTERM raise KeyboardInterrupt and Terminated with kernel and temporary folder gone.
     """
     file = read_notebook(find_notebook(name, settings.home, bundled("notebooks")))
     values = check(file.parameters, parameters or {}, f"the notebook {file.name}")

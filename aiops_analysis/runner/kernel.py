@@ -85,19 +85,20 @@ def kernel(cwd: Path, environment: Mapping[str, str], warm: tuple[str, ...] = ()
         raise RunFailed("this environment has no ipykernel to run notebooks; install it with: python -m pip install ipykernel")
     private = Path(tempfile.mkdtemp(prefix="aiops-"))
     try:
-        manager = _manager(private, warm)
+        manager, clients = _manager(private, warm)
         with (private / "kernel.log").open("wb") as log:
-            manager.start_kernel(cwd=str(cwd), env={**os.environ, **_environment(), **environment}, stdout=log, stderr=log)
+            manager.start_kernel(cwd=str(cwd), env={**os.environ, **_environment(private), **environment}, stdout=log, stderr=log)
         try:
             yield manager
         finally:
             with _undisturbed():
-                _stop(manager)
+                _stop(manager, clients)
     finally:
         shutil.rmtree(private, ignore_errors=True)
 
 
-def _manager(private: Path, warm: tuple[str, ...]) -> Any:
+def _manager(private: Path, warm: tuple[str, ...]) -> tuple[Any, list[Any]]:
+    """A kernel manager, and the clients it will have made: nbclient closes only what it started itself."""
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import KernelManager
 
@@ -109,27 +110,38 @@ def _manager(private: Path, warm: tuple[str, ...]) -> Any:
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002 - every name is our interpreter
             return spec
 
+    class OurManager(KernelManager):
+        def client(self, **options: Any) -> Any:
+            made = super().client(**options)
+            clients.append(made)
+            return made
+
+    clients: list[Any] = []
     sockets = str(private / "k-ipc")
     transport = "ipc" if os.name == "posix" and len(sockets) < _LONGEST_SOCKET else "tcp"
-    return KernelManager(
+    manager = OurManager(
         transport=transport,
         connection_file=str(private / "k.json"),
         client_class="jupyter_client.asynchronous.AsyncKernelClient",
         kernel_spec_manager=OurSpec(),
         kernel_name="python3",
     )
+    return manager, clients
 
 
-def _environment() -> dict[str, str]:
-    """What the kernel needs to find this package when it is run from a source tree, and to stay quiet."""
+def _environment(private: Path) -> dict[str, str]:
+    """What the kernel needs to find this package in a source tree, to stay quiet, and to run nobody's IPython start-up files."""
     home = Path(aiops_analysis.__file__).resolve().parent.parent
-    found = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(Path(tempfile.gettempdir(), "aiops-no-ipython"))}
+    found = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(private / "ipython")}
     if home.name not in ("site-packages", "dist-packages"):
         found["PYTHONPATH"] = os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH", ""))))
     return found
 
 
-def _stop(manager: Any) -> None:
+def _stop(manager: Any, clients: list[Any]) -> None:
+    for client in clients:
+        with suppress(RuntimeError, OSError):
+            client.stop_channels()
     with suppress(RuntimeError, OSError):
         manager.shutdown_kernel(now=True)
     with suppress(RuntimeError, OSError):

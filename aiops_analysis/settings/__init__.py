@@ -108,13 +108,13 @@ class Settings:
         )
 
     def redactor(self, environ: Mapping[str, str] | None = None) -> Redactor:
-        """Knows every secret of these settings, also as JSON and HTML write it."""
+        """Knows every secret of these settings, also as Python, JSON and HTML write it."""
         redactor = Redactor()
         given = self._given(os.environ if environ is None else environ, strict=False)
         if self.prometheus.token_file:
             given["token_file"] = _read_secret(Path(self.prometheus.token_file), strict=False)
         for secret in given.values():
-            for form in {secret, json.dumps(secret)[1:-1], html.escape(secret)}:
+            for form in {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], html.escape(secret)}:
                 redactor.add(form)
         return redactor
 

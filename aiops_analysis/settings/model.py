@@ -88,9 +88,11 @@ def read_file(path: Path) -> dict[str, Any]:
     Raises SettingsError with the line of a syntax error, the nearest name of an unknown key, and the advice for a secret.
     """
     try:
-        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+        what = str(error).replace("at end of document", f"at line {len(text.splitlines())}, the last")
+        raise SettingsError(f"{path} is not valid TOML: {what}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
@@ -175,7 +177,9 @@ def read(flags: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Se
 
     class Chain(_Model):
         @classmethod
-        def settings_customise_sources(cls, settings_cls: type[BaseSettings], **_: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        def settings_customise_sources(  # type: ignore[override]  # the other sources are not asked
+            cls, settings_cls: type[BaseSettings], **_: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (
                 InitSettingsSource(settings_cls, init_kwargs=from_flags),
                 _Environment(ours),
