@@ -10,7 +10,8 @@ import pandas as pd
 
 from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.savings import PriceBook
-from aiops_analysis.core.schema import GRADES, RESOURCES
+from aiops_analysis.core.reasons import Code, Reason
+from aiops_analysis.core.schema import GRADES, GROUP, RESOURCES
 from aiops_analysis.core.units import human_memory
 from aiops_analysis.core.window import Window
 
@@ -18,12 +19,18 @@ __all__ = ["by_namespace", "figures_of", "findings_of", "notes_of", "summary_of"
 
 Figure = float | int | str | None
 _MOST_NAMED = 10
+_RISKS = (Code.UNDER_REQUESTED, Code.CENSORED, Code.OOM_KILLED)
 
 
 def _weighted(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with a request and a P95, both times the running replicas [cores | bytes]."""
     known = rows[rows["current_request"].gt(0) & rows["p95"].notna() & rows["replicas"].gt(0)]
     return known.assign(asked=known["current_request"] * known["replicas"], used=known["p95"] * known["replicas"])
+
+
+def _at_risk(reasons: Sequence[Reason]) -> bool:
+    """True for a container that already hurts: over its request, throttled, or killed for memory."""
+    return any(reason.code in _RISKS for reason in reasons)
 
 
 def _share(rows: pd.DataFrame) -> float | None:
@@ -64,7 +71,7 @@ def figures_of(recommendations: pd.DataFrame, days: pd.DataFrame, window: Window
     out: dict[str, Figure] = {
         "window_days": sum(1 for _ in window.days()),
         "days_stored": int(days.loc[days["status"] != "missing", "day"].nunique()),
-        "workload_containers": len(recommendations.drop_duplicates(["namespace", "workload_kind", "workload", "container"])),
+        "workload_containers": len(recommendations.drop_duplicates(list(GROUP))),
         "rows": len(recommendations),
         "rows_recommended": len(sized),
         "rows_refused": len(recommendations) - len(sized),
@@ -89,8 +96,8 @@ def figures_of(recommendations: pd.DataFrame, days: pd.DataFrame, window: Window
         out[f"{resource}_p95"] = float(weighted["used"].sum())
         out[f"{resource}_overprovision"] = _share(weighted)
         out[f"{resource}_rows_measured"] = len(weighted)
-    short = recommendations[recommendations["change"] == "increase"]
-    out["workloads_short"] = len(short.drop_duplicates(["namespace", "workload_kind", "workload", "container"]))
+    short = recommendations[(recommendations["change"] == "increase") & recommendations["reasons"].map(_at_risk)]
+    out["containers_short"] = len(short.drop_duplicates(list(GROUP)))
     return out
 
 
@@ -119,9 +126,9 @@ def summary_of(cluster: str, window: Window, figures: Mapping[str, Figure]) -> s
             "Paper is requests times price; the bill only falls when a node goes."
         )
         parts.append(net)
-    if figures["workloads_short"]:
-        short = _count(figures["workloads_short"], "container is", "containers are")
-        parts.append(f"{short} short of what the history asks for: look there first.")
+    if figures["containers_short"]:
+        short = _count(figures["containers_short"], "container is", "containers are")
+        parts.append(f"{short} short of resources today (used more than requested, throttled, or killed for memory): look there first.")
     if figures["rows_refused"]:
         left = _count(figures["rows_refused"], "row is", "rows are")
         parts.append(f"{left} left alone, because the data does not allow a number yet or a rule forbids one.")
