@@ -44,6 +44,19 @@ class Review:
     source: Mapping[str, str]
     notes: tuple[str, ...]
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where the numbers come from, in words: cluster, window, server, prices, and the fingerprint of the data."""
+        server = " ".join(self.source.get(name, "") for name in ("flavour", "version", "url")).strip()
+        window = self.window.as_dict()
+        return {
+            "cluster": self.cluster,
+            "window": f"{window['start']} to {window['end']}, end not included",
+            "source": server or "not recorded",
+            "prices": f"{self.prices.source}, {self.prices.currency}",
+            "data fingerprint": self.fingerprint,
+        }
+
 
 def review_window(store: Store, *, days: int, last: date | None = None) -> Window:
     """The window of ``days`` days that ends with ``last``, or with the newest stored day.
