@@ -253,9 +253,9 @@ def notebook(recs: pd.DataFrame, words: str = "") -> nbformat.NotebookNode:
     }
     items = [
         ("Paper saving a month", "27.00 USD", "At the OpenCost default prices; 18.00 USD of it from one container.", "good"),
-        ("Over-provisioned", "53 % CPU, 58 % memory", "Of what 41 containers request, above their P95 usage.", "warn"),
+        ("Over-provisioned", "CPU 53\u00a0%, memory 58\u00a0%", "Of what 41 containers request, above their P95 usage.", "warn"),
         ("Short of CPU or memory", "2 containers", "Raise these first: one is killed for memory.", "bad"),
-        ("Data", "96 % complete", "31 rows graded high, 14 medium, 9 low, 6 refused.", ""),
+        ("Data", "96\u00a0% complete", "31 rows graded high, 14 medium, 9 low, 6 refused.", ""),
     ]
     queries = {
         "cpu_usage": 'max by (namespace, pod, container) (rate(container_cpu_usage_seconds_total{container!=""}[5m]))',
@@ -268,7 +268,7 @@ def notebook(recs: pd.DataFrame, words: str = "") -> nbformat.NotebookNode:
     )
     parts: list[tuple[str, list[object]]] = [
         (f"# Monthly cost review\n\nWhat does the measured month say about requests, and what should change? {words}", []),
-        ("## The month in one paragraph", [tables.paragraph(summary), tables.headline(items)]),
+        ("## The month in one paragraph", [tables.paragraph(summary), tables.cards(items)]),
         (
             "## Can the data be trusted?",
             [tables.findings([{"message": f"1 day is not stored {words}"}]), charts.completeness(days), tables.quality(days)],
@@ -281,7 +281,7 @@ def notebook(recs: pd.DataFrame, words: str = "") -> nbformat.NotebookNode:
         (
             "## How it was computed",
             [
-                tables.method(
+                tables.explanation(
                     facts, notes=["Samples of all pods are pooled."], policy={"name": "seed", "cpu_limit_factor": None}, queries=queries
                 )
             ],

@@ -46,6 +46,7 @@ NEIGHBOURS = {
     ("presentation", "presentation.formats"),
     ("presentation.cells", "presentation.charts"),
     ("presentation.tables", "presentation.cells"),
+    ("presentation.tables", "presentation.headlines"),
     ("evidence", "evidence.record"),
     ("cli", "cli"),
     ("cli", "runner"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -64,7 +65,7 @@ def cell(*content: object, sort: object = None, number: bool = False, head: bool
     return element("th" if head else "td", attributes, *content)
 
 
-def number_cell(shown: object, value: object, small: object = "") -> Html:
+def number_cell(shown: object, value: Any, small: object = "") -> Html:
     """A number as shown, sorted by its value; one that is not known sorts last."""
     return cell(shown, element("small", None, small) if small else "", sort=repr(float(value)) if formats.known(value) else "", number=True)
 
@@ -94,12 +95,12 @@ def body(rows: Iterable[Sequence[Html]]) -> Html:
     return element("tbody", None, *(element("tr", None, *row) for row in rows))
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, object]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a frame by column name."""
     return frame.to_dict("records")
 
 
-def reasons_of(row: Mapping[str, object]) -> list[Reason]:
+def reasons_of(row: Mapping[str, Any]) -> list[Reason]:
     """The reasons of a row, in order."""
     found = row["reasons"]
     return list(found) if isinstance(found, list | tuple) else []
@@ -113,35 +114,40 @@ def sentences(found: Iterable[Reason]) -> Html:
     return element("ul", {"class": "why"}, *(element("li", None, text(message[:400])) for message in said))
 
 
-def workload_cell(row: Mapping[str, object]) -> Html:
-    """Workload, and below it kind and container."""
-    where = join([name(row["workload_kind"]), " · container ", name(row["container"])])
+def workload_cell(row: Mapping[str, Any]) -> Html:
+    """Workload, and below it kind and container; the head says so once."""
+    where = join([name(row["workload_kind"]), ", ", name(row["container"])])
     return cell(element("bdi", None, name(row["workload"])), element("small", None, where), sort=str(row["workload"])[:80], head=True)
 
 
-def namespace_cell(row: Mapping[str, object]) -> Html:
+def namespace_cell(row: Mapping[str, Any]) -> Html:
     """The namespace, apart from the reading direction around it."""
     return cell(element("bdi", None, name(row["namespace"])))
 
 
-def request_text(row: Mapping[str, object], column: str, absent: str) -> str:
+def request_text(row: Mapping[str, Any], column: str, absent: str) -> str:
     """A request or limit, or the word for one that is not there."""
     value = row[column]
     return formats.amount(str(row["resource"]), value) if formats.known(value) else absent
 
 
-def move_cell(row: Mapping[str, object], which: str, absent: str) -> Html:
-    """Now and recommended; only what is there today when nothing is recommended."""
-    now, then = row[f"current_{which}"], row[f"guarded_{which}"]
-    today = request_text(row, f"current_{which}", absent)
+def move_cell(row: Mapping[str, Any]) -> Html:
+    """Request now and recommended, and the limit below it; only today's when nothing is recommended. Sorted by the new request."""
+    then = row["guarded_request"] if row["change"] != "undetermined" else row["current_request"]
+    limit = element("small", None, "limit ", _move(row, "limit", "none"))
+    return cell(_move(row, "request", "not set"), limit, sort=repr(float(then)) if formats.known(then) else "", number=True)
+
+
+def _move(row: Mapping[str, Any], which: str, absent: str) -> Html:
+    """One amount, or two with an arrow, the recommended one in bold."""
+    now, then = (request_text(row, f"{when}_{which}", absent) for when in ("current", "guarded"))
     if row["change"] == "undetermined":
-        return cell(today, sort=repr(now) if formats.known(now) else "", number=True)
-    target = element("strong", None, request_text(row, f"guarded_{which}", absent))
-    shown = target if today == request_text(row, f"guarded_{which}", absent) else join([f"{today} → ", target])
-    return cell(shown, sort=repr(then) if formats.known(then) else "", number=True)
+        return text(now)
+    target = element("strong", None, then)
+    return target if now == then else join([f"{now} → ", target])
 
 
-def paper_cell(row: Mapping[str, object]) -> Html:
+def paper_cell(row: Mapping[str, Any]) -> Html:
     """Paper saving with its factors: amount freed, unit price, replicas."""
     if not formats.known(row["paper"]):
         return number_cell(formats.UNKNOWN, None)
@@ -152,12 +158,12 @@ def paper_cell(row: Mapping[str, object]) -> Html:
     return number_cell(formats.money(row["paper"]), row["paper"], factors.replace("-", "−"))
 
 
-def measured_cell(row: Mapping[str, object], column: str) -> Html:
+def measured_cell(row: Mapping[str, Any], column: str) -> Html:
     """A measured amount of the row's resource."""
     return number_cell(formats.amount(str(row["resource"]), row[column]), row[column])
 
 
-def daily_cell(row: Mapping[str, object]) -> Html:
+def daily_cell(row: Mapping[str, Any]) -> Html:
     """The daily P95 against the request, drawn and in words."""
     resource, values = str(row["resource"]), [float(v) for v in row["daily_p95"]] if isinstance(row["daily_p95"], list | tuple) else []
     seen = [v for v in values if formats.known(v)]

@@ -30,7 +30,13 @@ __all__ = ["Picture", "before_after", "completeness", "overprovision_by_namespac
 _WIDE = 9.4  # [inch] at 72 points: 677 pt, about 900 px
 _ROW = 0.3  # [inch] height of one row of a chart
 _FONTS = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
-_STYLE = {"svg.fonttype": "none", "font.size": 9.0, "font.family": "DejaVu Sans", "hatch.linewidth": 0.6, "text.parse_math": False}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 9.0,
+    "font.family": "DejaVu Sans",
+    "hatch.linewidth": 0.6,
+    "text.parse_math": False,
+}
 
 
 @dataclass(frozen=True)
@@ -215,12 +221,12 @@ def completeness(days: pd.DataFrame) -> Picture:
     )
 
     def draw(figure: Figure, high: float) -> None:
-        axes = _panel(figure, high, 1.75, 5.6, len(metrics), top=0.86)
+        axes = _panel(figure, high, 1.75, 5.6, len(metrics), top=0.78)
         axes.set_xlim(0, max(len(names), 1))
         for row, metric in enumerate(metrics):
             part = days[days["metric"] == metric].sort_values("day")
             _day_runs(axes, row, list(part["day"]), list(part["completeness"]), list(part["status"]), names)
-            axes.text(-0.012 * len(names), row, metric.replace("_", " "), ha="right", va="center", color=CHART["ink"])
+            axes.text(-0.012 * len(names), row, formats.metric_name(metric), ha="right", va="center", color=CHART["ink"])
             axes.text(len(names) * 1.012, row, _days_said(part), va="center", color=CHART["ink"])
         for place, align in ((0, "left"), (len(names), "right")) if names else ():
             day = formats.day(names[0 if place == 0 else -1])
@@ -232,7 +238,7 @@ def completeness(days: pd.DataFrame) -> Picture:
         ]
         _key(figure, high, marks)
 
-    return _picture("Measured days, by metric", alt, len(metrics), draw, top=0.86, extra=0.22)
+    return _picture("Measured days, by metric", alt, len(metrics), draw, top=0.78, extra=0.22)
 
 
 def _days_said(part: pd.DataFrame) -> str:

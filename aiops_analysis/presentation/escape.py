@@ -180,7 +180,7 @@ def _tag(token: re.Match[str], opened: list[str], prefix: str) -> str:
     if token["close"]:
         if tag not in opened:
             return ""
-        closed = []
+        closed: list[str] = []
         while not closed or closed[-1] != tag:
             closed.append(opened.pop())
         return "".join(f"</{one}>" for one in closed)
@@ -194,7 +194,7 @@ def _tag(token: re.Match[str], opened: list[str], prefix: str) -> str:
 
 
 def _attributes(tag: str, written: str, prefix: str) -> dict[str, str]:
-    out = {}
+    out: dict[str, str] = {}
     for key, raw in _ATTRIBUTE.findall(written):
         value = _attribute(tag, key, html.unescape(raw))
         if value is None:

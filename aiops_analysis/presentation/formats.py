@@ -9,11 +9,27 @@ import numpy as np
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.units import GIB, human_memory
 
-__all__ = ["UNKNOWN", "amount", "count", "cpu", "day", "known", "memory", "money", "per_month", "resource_name", "share", "short", "total"]
+__all__ = [
+    "UNKNOWN",
+    "amount",
+    "count",
+    "cpu",
+    "day",
+    "known",
+    "memory",
+    "metric_name",
+    "money",
+    "per_month",
+    "resource_name",
+    "share",
+    "short",
+    "total",
+]
 
 UNKNOWN = "–"  # no data is never zero
 _SPACE = "\u00a0"  # a number and its unit stay on one line
 _NAMES = {"cpu": "CPU", "memory": "Memory"}
+_METRICS = {"cpu_usage": "CPU usage", "cpu_throttled": "CPU throttled periods", "cpu_periods": "CPU periods", "oom_kills": "OOM kills"}
 
 
 def known(value: object) -> bool:
@@ -117,6 +133,11 @@ def resource_name(resource: str) -> str:
     return _NAMES.get(resource, resource)
 
 
+def metric_name(metric: str) -> str:
+    """A metric of the history in words."""
+    return _METRICS.get(metric, metric.replace("_", " ").capitalize())
+
+
 def short(name: str, longest: int) -> str:
     """A name for a chart: invisible characters shown, cut with an ellipsis.
 
@@ -129,4 +150,4 @@ def short(name: str, longest: int) -> str:
 
 def per_month(resource: str, value: float) -> str:
     """The amount that a unit price multiplies: cores or GiB, as a plain number [cores | bytes]."""
-    return f"{value / GIB:.3f}{_SPACE}GiB" if resource == "memory" else f"{value:.3f}{_SPACE}cores"
+    return f"{value / GIB:.3g}{_SPACE}GiB" if resource == "memory" else f"{value:.3g}{_SPACE}cores"

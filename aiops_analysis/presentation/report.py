@@ -85,7 +85,7 @@ class ReportExporter(HTMLExporter):
         environment.autoescape = True  # nbconvert leaves it off
         return environment
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]  # nbconvert annotates a notebook and gives a page
         self, nb: nbformat.NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
         """The page of a notebook and its resources; ``resources["aiops"]`` may hold ``title`` and ``meta``."""

@@ -6,9 +6,11 @@ Own code and not great_tables: that writes no ``<caption>``, no row scope and no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from aiops_analysis.analysis.savings import DEFAULT_PRICES, PriceBook
 from aiops_analysis.core.reasons import Code, refuses
 from aiops_analysis.presentation import formats
 from aiops_analysis.presentation.cells import (
@@ -30,10 +32,16 @@ from aiops_analysis.presentation.cells import (
     workload_cell,
 )
 from aiops_analysis.presentation.escape import Html, element, join, name, text
+from aiops_analysis.presentation.headlines import headline_cards, method_facts
+
+if TYPE_CHECKING:
+    from aiops_analysis.workflows.review import Review
 
 __all__ = [
     "Table",
     "biggest",
+    "cards",
+    "explanation",
     "findings",
     "headline",
     "left_alone",
@@ -76,8 +84,8 @@ def paragraph(words: str) -> Table:
     return Table(join(element("p", {"class": "lead"}, part) for part in words.split("\n\n") if part.strip()), words[:80])
 
 
-def headline(items: Sequence[tuple[str, str, str, str]]) -> Table:
-    """The figures a reader takes away: (label, value, note, tone), tone one of "", good, warn, bad.
+def cards(items: Sequence[tuple[str, str, str, str]]) -> Table:
+    """Figures side by side: (label, value, note, tone), tone one of "", good, warn, bad.
 
     Raises ValueError for another tone.
     """
@@ -94,6 +102,11 @@ def headline(items: Sequence[tuple[str, str, str, str]]) -> Table:
     return Table(element("dl", {"class": "headline"}, *cards), "; ".join(f"{label}: {value}" for label, value, _, _ in items))
 
 
+def headline(figures: Mapping[str, float | int | str | None]) -> Table:
+    """The figures of a review that a reader takes away: paper saving, over-provisioning, shortage, data."""
+    return cards(headline_cards(figures))
+
+
 def findings(found: Sequence[Mapping[str, object]]) -> Table:
     """What a reader must know before trusting the numbers: each finding's ``message``."""
     if not found:
@@ -108,14 +121,13 @@ def under_provisioned(recs: pd.DataFrame) -> Table:
     found = [row for row in records(recs) if row["change"] == "increase"]
     if not found:
         return paragraph("No container is short of CPU or memory in this window.")
-    found.sort(key=lambda row: (not row["oom_kills"] > 0, -_growth(row), str(row["namespace"]), str(row["workload"])))
+    found.sort(key=lambda row: (not row["oom_kills"] > 0, not _hurts(row), -_growth(row), str(row["namespace"]), str(row["workload"])))
     columns = [
         Column("Namespace"),
-        Column("Workload"),
+        Column("Workload", note="kind, container"),
         Column("Resource"),
         Column("What is wrong"),
-        Column("Request", True, "now → recommended"),
-        Column("Limit", True, "now → recommended"),
+        Column("Request", True, "limit below; now → then"),
         Column("Add per pod", True),
         Column("Replicas", True),
         Column("P95", True),
@@ -126,23 +138,28 @@ def under_provisioned(recs: pd.DataFrame) -> Table:
     return Table(table(title, columns, [body(rows)], sortable=True), title)
 
 
-def _growth(row: Mapping[str, object]) -> float:
+def _hurts(row: Mapping[str, Any]) -> bool:
+    """True when something is wrong already, and not only the room above the P95 is small."""
+    return any(reason.code in (Code.UNDER_REQUESTED, Code.CENSORED, Code.OOM_KILLED) for reason in reasons_of(row))
+
+
+def _growth(row: Mapping[str, Any]) -> float:
     """How many times the request grows, to put the worst first."""
     now, then = row["current_request"], row["guarded_request"]
     return then / now if formats.known(then) and formats.known(now) and now > 0 else 0.0
 
 
-def _short_row(row: Mapping[str, object]) -> list[Html]:
+def _short_row(row: Mapping[str, Any]) -> list[Html]:
     resource = str(row["resource"])
     wrong = [reason for reason in reasons_of(row) if reason.code in _WRONG] or reasons_of(row)
+    said = sentences(wrong) if wrong else "The request leaves less room above the P95 than the rule asks for."
     add = row["guarded_request"] - (row["current_request"] if formats.known(row["current_request"]) else 0.0)
     return [
         namespace_cell(row),
         workload_cell(row),
         cell(formats.resource_name(resource)),
-        cell(sentences(wrong), kind="reasons"),
-        move_cell(row, "request", "not set"),
-        move_cell(row, "limit", "no limit"),
+        cell(said, kind="reasons"),
+        move_cell(row),
         number_cell(("+" if add > 0 else "") + formats.amount(resource, add), add),
         number_cell(f"{row['replicas']:.3g}" if formats.known(row["replicas"]) else formats.UNKNOWN, row["replicas"]),
         measured_cell(row, "p95"),
@@ -150,32 +167,34 @@ def _short_row(row: Mapping[str, object]) -> list[Html]:
     ]
 
 
-def recommendations(recs: pd.DataFrame, currency: str = "USD") -> Table:
-    """Every row of RECOMMENDATIONS, largest paper saving first, with the reasons in full; prices in ``currency``."""
+def recommendations(recs: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> Table:
+    """Every row of RECOMMENDATIONS, largest paper saving first, with the reasons in full."""
     found = records(
         recs.sort_values(["paper", "namespace", "workload", "container", "resource"], ascending=[False, *[True] * 4], na_position="last")
     )
     columns = [
         Column("Namespace"),
-        Column("Workload"),
+        Column("Workload", note="kind, container"),
         Column("Resource"),
         Column("Change"),
-        Column("Request", True, "now → recommended"),
-        Column("Limit", True, "now → recommended"),
+        Column("Request", True, "limit below; now → then"),
         Column("P95", True),
         Column("Max", True),
         Column("Daily P95", note="dashed: request"),
         Column("Over-provisioned", True, "1 − P95/request"),
-        Column("Paper saving", True, f"{currency} a month"),
+        Column("Paper saving", True, f"{prices.currency} a month"),
         Column("Grade"),
         Column("Reasons"),
     ]
     title = f"Recommendations: {formats.count(len(found), 'row', 'rows')}"
-    note = "Below each saving: amount freed per pod × price of a unit for a month × mean replicas. A dash is not known, never zero."
+    note = (
+        "Below each saving: amount freed per pod × price of a unit for a month × mean replicas. A dash is not known, never zero. "
+        f"Prices: {prices.source}."
+    )
     return Table(table(title, columns, [body(_full_row(row) for row in found)], sortable=True, note=note), title)
 
 
-def _full_row(row: Mapping[str, object]) -> list[Html]:
+def _full_row(row: Mapping[str, Any]) -> list[Html]:
     return [
         namespace_cell(row),
         workload_cell(row),
@@ -185,8 +204,7 @@ def _full_row(row: Mapping[str, object]) -> list[Html]:
             sort=row["change"],
             kind=f"change-{row['change']}" if row["change"] in _CHANGES else "",
         ),
-        move_cell(row, "request", "not set"),
-        move_cell(row, "limit", "no limit"),
+        move_cell(row),
         measured_cell(row, "p95"),
         measured_cell(row, "max"),
         daily_cell(row),
@@ -197,17 +215,23 @@ def _full_row(row: Mapping[str, object]) -> list[Html]:
     ]
 
 
-def biggest(recs: pd.DataFrame, currency: str = "USD", top: int = 8) -> Table:
+def biggest(recs: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES, top: int = 8) -> Table:
     """Before and after of the largest paper savings, beside what other rules would say (plain rule, KRR-like, VPA-like)."""
     found = records(recs[recs["change"] == "decrease"].sort_values(["paper", "id"], ascending=[False, True]).head(top))
     if not found:
         return paragraph("No request is to be lowered in this window.")
-    columns = [Column("Workload"), Column("Namespace"), Column("Resource"), Column("Request now", True), Column("Recommended", True)]
+    columns = [
+        Column("Workload", note="kind, container"),
+        Column("Namespace"),
+        Column("Resource"),
+        Column("Request now", True),
+        Column("Recommended", True),
+    ]
     columns += [
         Column("Plain rule", True),
         Column("KRR-like", True),
         Column("VPA-like", True),
-        Column("Paper saving", True, f"{currency} a month"),
+        Column("Paper saving", True, f"{prices.currency} a month"),
     ]
     values = ("current_request", "guarded_request", "rule_request", "krr_request", "vpa_request")
     rows = [
@@ -226,10 +250,10 @@ def biggest(recs: pd.DataFrame, currency: str = "USD", top: int = 8) -> Table:
     )
 
 
-def namespaces(frame: pd.DataFrame, currency: str = "USD") -> Table:
+def namespaces(frame: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> Table:
     """Over-provisioning by namespace and resource (``review.namespaces``)."""
     columns = [Column("Namespace"), Column("Resource"), Column("Requested", True), Column("P95 usage", True)]
-    columns += [Column("Over-provisioned", True, "1 − P95/request"), Column("Paper saving", True, f"{currency} a month")]
+    columns += [Column("Over-provisioned", True, "1 − P95/request"), Column("Paper saving", True, f"{prices.currency} a month")]
     rows = []
     for row in records(frame):
         resource = str(row["resource"])
@@ -248,27 +272,29 @@ def namespaces(frame: pd.DataFrame, currency: str = "USD") -> Table:
 
 def left_alone(recs: pd.DataFrame) -> Table:
     """Rows without a change, grouped by the reason, with the date when there will be enough data."""
-    groups: dict[str, list[dict[str, object]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in records(recs):
         if row["change"] in ("keep", "undetermined"):
             groups.setdefault(_group(row), []).append(row)
     if not groups:
         return paragraph("Nothing was left alone: every row has a recommendation.")
     columns = [
-        Column("Workload"),
+        Column("Workload", note="kind, container"),
         Column("Namespace"),
         Column("Resource"),
         Column("Request", True),
         Column("Why"),
         Column("Enough data on"),
     ]
-    bodies = [_group_body(title, groups[title], len(columns)) for title in sorted(groups, key=lambda title: (-len(groups[title]), title))]
+    bodies = [
+        _group_body(title, groups[title], len(columns)) for title in sorted(groups, key=lambda title: _group_order(title, groups[title]))
+    ]
     rows = sum(len(group) for group in groups.values())
     title = f"Left alone: {formats.count(rows, 'row', 'rows')}, by reason"
     return Table(table(title, columns, bodies), title)
 
 
-def _group(row: Mapping[str, object]) -> str:
+def _group(row: Mapping[str, Any]) -> str:
     found = [reason.code for reason in reasons_of(row)]
     first = next((code for code in found if refuses(code)), next((code for code in found if code in _GROUPS), None))
     if first is None:
@@ -276,7 +302,12 @@ def _group(row: Mapping[str, object]) -> str:
     return _GROUPS.get(first, str(first).replace("_", " "))
 
 
-def _group_body(title: str, rows: Sequence[Mapping[str, object]], width: int) -> Html:
+def _group_order(title: str, rows: Sequence[Mapping[str, Any]]) -> tuple[bool, int, str]:
+    """What could not be sized comes before what fits; the larger group first."""
+    return all(row["change"] == "keep" for row in rows), -len(rows), title
+
+
+def _group_body(title: str, rows: Sequence[Mapping[str, Any]], width: int) -> Html:
     head = element("th", {"scope": "rowgroup", "colspan": width, "class": "group"}, f"{title} ({len(rows):,})")
     lines = [element("tr", None, head)]
     for row in rows[:_MOST]:
@@ -312,7 +343,7 @@ def quality(days: pd.DataFrame) -> Table:
         ]
         counts = [number_cell(f"{int(value):,}", value) for value in (part["series"].max(), part["dropped"].sum())]
         of = [number_cell(f"{number} of {len(part)}", number) for number in (stored, whole)]
-        rows.append([cell(str(metric).replace("_", " "), head=True), *of, *shares, *counts])
+        rows.append([cell(formats.metric_name(str(metric)), head=True), *of, *shares, *counts])
     title = "Data quality by metric"
     return Table(join([table(title, columns, [body(rows)]), _not_whole(days)]), title)
 
@@ -324,7 +355,7 @@ def _not_whole(days: pd.DataFrame) -> Html:
     rows = [
         [
             cell(element("time", {"datetime": row["day"]}, formats.day(str(row["day"]))), sort=row["day"], head=True),
-            cell(str(row["metric"]).replace("_", " ")),
+            cell(formats.metric_name(str(row["metric"]))),
             cell(_STATUS.get(str(row["status"]), row["status"])),
             number_cell(formats.share(row["completeness"]), row["completeness"]),
             cell(text(str(row["warnings"])[:400])),
@@ -332,17 +363,27 @@ def _not_whole(days: pd.DataFrame) -> Html:
         for row in found
     ]
     columns = [Column("Day"), Column("Metric"), Column("State"), Column("Completeness", True), Column("The server warned")]
-    return table(f"Days that are not whole: {formats.count(len(found), 'row', 'rows')}", columns, [body(rows)], sortable=True)
+    return table(f"Days with holes or warnings: {formats.count(len(found), 'row', 'rows')}", columns, [body(rows)], sortable=True)
 
 
-def method(
+def method(review: Review) -> Table:
+    """How a review was computed: its notes, window, source, prices, fingerprint, policy and query texts."""
+    return explanation(
+        method_facts(review),
+        notes=review.notes,
+        policy=review.policy.as_dict(),
+        queries=review.queries,
+    )
+
+
+def explanation(
     facts: Mapping[str, object],
     *,
     notes: Sequence[str] = (),
     policy: Mapping[str, object] | None = None,
     queries: Mapping[str, str] | None = None,
 ) -> Table:
-    """How it was computed: notes in sentences, then facts (window, source, prices, fingerprint), policy values, query texts."""
+    """Notes in sentences, then facts by label, policy values by setting, query texts by name."""
     parts = [element("ul", {"class": "findings"}, *(element("li", None, note) for note in notes))] if notes else []
     parts.append(_pairs("Where the numbers come from", ("What", "Value"), facts))
     if policy:
@@ -354,6 +395,6 @@ def method(
     return Table(join(parts), "How it was computed")
 
 
-def _pairs(caption: str, heads: tuple[str, str], values: Mapping[str, object]) -> Html:
+def _pairs(caption: str, heads: tuple[str, str], values: Mapping[str, Any]) -> Html:
     rows = [[cell(key.replace("_", " "), head=True), cell("none" if value is None else value)] for key, value in values.items()]
     return table(caption, [Column(head) for head in heads], [body(rows)])
