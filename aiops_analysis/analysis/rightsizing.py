@@ -135,7 +135,7 @@ def _change(draft: Draft, request: float, limit: float) -> str:
     if any(reason.code == Code.CENSORED for reason in draft.reasons):
         return "increase"
     if not known(case.request):
-        return "undetermined"
+        return "increase"  # from nothing
     if request == case.request:
         return "increase" if draft.must_rise and limit > case.limit else "keep"
     return "increase" if request > case.request else "decrease"

@@ -119,10 +119,10 @@ def summary_of(cluster: str, window: Window, figures: Mapping[str, Figure]) -> s
     used = f"{figures['cpu_p95']:.1f} cores and {human_memory(_number(figures['memory_p95']))}"
     parts = [f"From {_day(first)} to {_day(last)} the containers of {cluster} asked for {asked}; their P95 usage adds up to {used}."]
     if figures["paper_month"] is not None:
-        less, more = (_money(figures[f"paper_{way}_month"], currency) for way in ("decrease", "increase"))
+        less, more = (_money(abs(_number(figures[f"paper_{way}_month"])), currency) for way in ("decrease", "increase"))
         net = (
-            f"The recommendations below come to {_money(figures['paper_month'], currency)} a month on paper: {less} from lower requests, "
-            f"{more} from containers that need more (prices: {figures['price_source']}). "
+            f"The recommendations below come to {_money(figures['paper_month'], currency)} a month on paper: {less} less for requests that "
+            f"can be lowered, {more} more for containers that need more. Prices: {figures['price_source']}. "
             "Paper is requests times price; the bill only falls when a node goes."
         )
         parts.append(net)
