@@ -48,6 +48,7 @@ NEIGHBOURS = {
     ("presentation.tables", "presentation.cells"),
     ("presentation.tables", "presentation.headlines"),
     ("evidence", "evidence.record"),
+    ("evidence", "evidence.reading"),
     ("cli", "cli"),
     ("cli", "runner"),
     ("cli", "settings"),

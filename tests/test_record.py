@@ -20,13 +20,13 @@ from aiops_analysis.core.errors import AiopsError, RunFailed, SchemaError
 from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.core.schema import RECOMMENDATIONS, row_id
 from aiops_analysis.core.window import Window
+from aiops_analysis.evidence.reading import read_evidence
 from aiops_analysis.evidence.record import (
     Record,
     guard,
     json_bytes,
     plain,
     read_csv,
-    read_evidence,
     recommendations_csv,
     recommendations_json,
     unguard,

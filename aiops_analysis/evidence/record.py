@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_analysis.core.errors import AiopsError, RunFailed, SchemaError
+from aiops_analysis.core.errors import RunFailed, SchemaError
 from aiops_analysis.core.reasons import Reason
 from aiops_analysis.core.schema import RECOMMENDATIONS, check
 from aiops_analysis.core.window import Window, iso
+from aiops_analysis.evidence.reading import SCHEMA
 
 __all__ = [
     "SCHEMA",
@@ -33,13 +34,11 @@ __all__ = [
     "json_bytes",
     "plain",
     "read_csv",
-    "read_evidence",
     "recommendations_csv",
     "recommendations_json",
     "unguard",
 ]
 
-SCHEMA = 1
 _DIGITS = 12  # significant digits kept: the order of a sum must not show
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet may take for a formula, full-width forms included
 _LISTS = ("daily_p95",)
@@ -245,18 +244,3 @@ def _write(path: Path, data: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def read_evidence(path: Path) -> dict[str, Any]:
-    """The content of an evidence.json of this schema.
-
-    Raises AiopsError for a file that is not there, not JSON, or of another schema version.
-    """
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise AiopsError(f"{path} is not a readable evidence file ({error})") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        found = data.get("schema") if isinstance(data, dict) else None
-        raise AiopsError(f"{path} has evidence schema {found!r}; this version reads {SCHEMA}")
-    return data

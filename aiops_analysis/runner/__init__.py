@@ -5,6 +5,7 @@ Parameters are checked before a kernel starts; the result is checked here and no
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import threading
@@ -61,10 +62,8 @@ class OurReport:
     """The page of presentation.report."""
 
     def load(self) -> None:
-        """Import nbconvert and the templates."""
-        from aiops_analysis.presentation import report
-
-        report.load()
+        """Import nbconvert, which takes most of the time of a page."""
+        importlib.import_module("aiops_analysis.presentation.report")
 
     def render(self, notebook: Path, target: Path, *, title: str, meta: Mapping[str, str]) -> Path:
         """Write the page to ``target`` and return it."""
@@ -161,6 +160,7 @@ def _execute(run: _Execution, temporary: Path, built: Path) -> None:
         _cells(run, manager, source, built / "notebook.ipynb")
         run.lap("notebook executed")
         report.join()
+    run.lap("kernel stopped")
 
 
 def _cells(run: _Execution, manager: Any, source: Path, target: Path) -> None:
@@ -220,7 +220,7 @@ def _stopped(run: _Execution, target: Path, what: str) -> AiopsError:
 
 def _accept(run: _Execution, built: Path) -> dict[str, Any]:
     """The evidence of a run that really ended well (R9); raises RunFailed for any other."""
-    from aiops_analysis.evidence.record import read_evidence
+    from aiops_analysis.evidence.reading import read_evidence
 
     target = built / "notebook.ipynb"
     notebook = _load(target)
