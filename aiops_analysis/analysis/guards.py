@@ -1,4 +1,4 @@
-"""Guards: where the plain rule would hurt, the numbers that are recommended instead, each with its reason (methods.md A3, A4, A6, A7, A9)."""
+"""Guards: where the plain rule would hurt, the numbers that are recommended instead, each with its reason (methods.md A3 to A9)."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def grade_of(case: Case, reasons: list[Reason]) -> str:
     at_most_low = {Code.CENSORED, Code.RECENT_ROLLOUT} & {reason.code for reason in reasons}
     if at_most_low or usage["saturated"] or not known(usage["upper"]):
         return "low"
-    upper, p95 = usage["upper"], usage["p95"]
+    upper, p95 = usage["upper"], usage["p95"] * (1 + 1e-9)  # 1.15 x 0.05 is below 0.0575 in floats
     if upper <= policy.high_ratio * p95:
         return "high"
     return "medium" if upper <= policy.medium_ratio * p95 else "low"
