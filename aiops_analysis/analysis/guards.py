@@ -167,12 +167,15 @@ def _leak(draft: Draft) -> None:
 def _throttle(draft: Draft) -> None:
     case, policy = draft.case, draft.case.policy
     burst = case.facts["burst_p999"]
-    censored = any(reason.code == Code.CENSORED for reason in draft.reasons)
-    if censored:
+    codes = {reason.code for reason in draft.reasons}
+    if codes & {Code.CENSORED, Code.THROTTLED}:
         draft.must_rise = True
         draft.not_below_today()
+    if Code.CENSORED in codes:
         if known(burst):
             draft.raise_request(case.scale.up(burst, policy.burst_factor))
+        if known(case.limit):  # it ran into this limit, so the demand lies above
+            draft.raise_limit(case.scale.up(case.limit, policy.burst_factor))
     if known(burst) and draft.limit is not None and case.scale.tenths(burst) > draft.limit:
         allowed = case.scale.human(case.scale.value(draft.limit))
         draft.raise_limit(case.scale.up(burst, policy.burst_factor))

@@ -40,14 +40,14 @@ def refusals(case: Case) -> list[Reason]:
 
 def _by_nature(case: Case) -> list[Reason]:
     usage, facts = case.usage, case.facts
-    if not facts["running"]:
-        return [Reason(Code.GONE, "No pod of this container runs at the end of the window.")]
     kind = usage["workload_kind"]
     scope = facts["out_of_scope"] or _NO_OWNER.get(kind, "")
     if scope:
         return [Reason(Code.OUT_OF_SCOPE, f"Out of scope: {scope}.", {"why": scope})]
     if kind in ("Job", "CronJob"):
         return [Reason(Code.JOB, f"A {kind} is sized per run, not per step of time.", {"kind": kind})]
+    if not facts["running"]:
+        return [Reason(Code.GONE, "No pod of this container runs at the end of the window.")]
     if facts[f"hpa_{case.resource}"]:
         target = facts[f"hpa_{case.resource}_target"]
         name = facts["hpa"]
