@@ -1,61 +1,23 @@
-"""One HTTP policy for every question: credentials, certificates, retries, a total deadline, bounded bodies, one-line errors.
-
-``PatientSession`` is a ``requests.Session``; ``PrometheusConnect`` is built over it and thereby keeps the same policy. Decisions R1-R5
-of reliability.md: connect and read time-outs plus a clock over the whole answer, retries also for POST with the error body kept,
-``Retry-After`` capped at 60 s, redirects not followed, credentials as auth objects, which ``~/.netrc`` cannot replace.
-"""
+"""Where a server is and which credentials it gets: auth objects, which ``~/.netrc`` cannot replace, and secrets that no ``repr`` shows."""
 
 from __future__ import annotations
 
-import io
-import os
-import socket
 import ssl
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import orjson
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
-from requests.exceptions import RequestException
-from requests.utils import get_environ_proxies, select_proxy
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, NameResolutionError, ProtocolError
 
-from aiops_analysis.core.errors import AiopsError, BadAnswer, QueryTooLarge, SettingsError, SourceError, SourceRefused, SourceUnreachable
+from aiops_analysis.core.errors import QueryTooLarge, SettingsError
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.redact import Redactor, looks_secret, strip_credentials
 
-__all__ = ["DEADLINE_S", "MAX_BYTES", "NO_RETRY", "BrokenBody", "PatientSession", "QueryTimedOut", "Server", "check_document"]
+__all__ = ["BrokenBody", "QueryTimedOut", "Server", "auth_of", "renewed"]
 
-DEADLINE_S = 300.0  # [s] for one answer, its retries and waits included
-MAX_BYTES = 64 * 2**20  # [bytes] of one decoded answer
-NO_RETRY = urllib3.Retry(0, redirect=0, raise_on_status=False)  # for adapters: the session itself is the one that tries again
-_CHUNK = 2**18
 _AUTHS = ("none", "basic", "bearer")
-_RETRIED = (408, 429, 500, 502, 503, 504)
-_PATIENCE = urllib3.Retry(
-    total=4,
-    backoff_factor=1,
-    backoff_jitter=1,
-    status_forcelist=_RETRIED,
-    allowed_methods=None,
-    raise_on_status=False,
-    respect_retry_after_header=True,
-    retry_after_max=60,
-)
-_TOO_LARGE = ("too many", "exceed", "limit", "would load", "maximum", "memory", "timed out", "timeout", "deadline", "too large", "too long")
-_WRONG_QUERY = ("parse error", "unexpected", "cannot parse", "unknown function", "unsupported", "many-to-many", "duplicate series", "multiple matches")
-T = TypeVar("T")
 
 
 class QueryTimedOut(QueryTooLarge):
@@ -172,7 +134,8 @@ class _Bearer(AuthBase):
         return request
 
 
-def _auth(server: Server, redactor: Redactor) -> AuthBase:
+def auth_of(server: Server, redactor: Redactor) -> AuthBase:
+    """The auth object of a server; its secrets become known to the redactor."""
     for secret in (server.password, server.token, f"{server.username}:{server.password}" if server.password else ""):
         redactor.add(secret)
     for name, value in server.headers.items():
@@ -185,190 +148,6 @@ def _auth(server: Server, redactor: Redactor) -> AuthBase:
     return _Bearer(server, redactor) if server.auth == "bearer" else _NoAuth()
 
 
-_ATTEMPT = threading.local()
-
-
-class _Watch:
-    """Shuts the sockets of one attempt down when its time is over; a read time-out alone never stops one byte a second."""
-
-    def __init__(self, seconds: float) -> None:
-        self.over = False
-        self._sockets: list[socket.socket] = []
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(max(seconds, 0.0), self._cut)
-        self._timer.daemon = True
-
-    def add(self, live: socket.socket) -> None:
-        """Watch a socket through a copy of its descriptor, which wrapping in TLS and closing do not take away from us."""
-        with self._lock:
-            self._sockets.append(socket.socket(fileno=os.dup(live.fileno())))
-        if self.over:
-            self._cut()
-
-    def _cut(self) -> None:
-        with self._lock:
-            self.over = True
-            for live in self._sockets:
-                try:
-                    live.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue  # it was not connected yet, or is not any more
-
-    def __enter__(self) -> _Watch:
-        _ATTEMPT.watch = self
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _ATTEMPT.watch = None
-        self._timer.cancel()
-        with self._lock:
-            for live in self._sockets:
-                live.close()
-            self._sockets.clear()
-
-
-class _Watched:
-    """Mixed into connections: hands the socket to the watch of the attempt that runs in this thread."""
-
-    sock: Any
-
-    def _new_conn(self) -> socket.socket:
-        live: socket.socket = super()._new_conn()  # type: ignore[misc]
-        _ATTEMPT.watch.add(live)
-        return live
-
-    def getresponse(self) -> Any:
-        if self.sock is not None:  # a connection that is used again did not pass through _new_conn
-            _ATTEMPT.watch.add(self.sock)
-        return super().getresponse()  # type: ignore[misc]
-
-
-class _PlainConnection(_Watched, HTTPConnection):
-    pass
-
-
-class _TlsConnection(_Watched, HTTPSConnection):
-    pass
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _PlainConnection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    """The adapter of requests with watched connections."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
-
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
-        return manager
-
-
-@dataclass(slots=True)
-class _Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytearray
-    raw: Any
-
-
-class _Again(Exception):  # noqa: N818 - a step of the loop of one exchange
-    """One attempt failed in a way that another may not; ``final`` is raised when patience or time is over."""
-
-    def __init__(self, words: str, final: AiopsError, raw: Any = None, *, connecting: bool = False) -> None:
-        super().__init__(words)
-        self.words, self.final, self.raw, self.connecting = words, final, raw, connecting
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one question cost: requests sent and body bytes received."""
-
-    requests: int = 0
-    bytes: int = 0
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything it was made from: requests and urllib3 keep the cause in several places."""
-    queue, seen = [error], set()
-    while queue:
-        current = queue.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        parts = (*current.args, getattr(current, "reason", None), current.__cause__, current.__context__)
-        queue += [part for part in parts if isinstance(part, BaseException)]
-
-
-class PatientSession(requests.Session):
-    """A session with one policy for all its requests; ``PrometheusConnect`` uses it through ``request``, we through ``exchange``.
-
-    ``sleep`` and ``clock`` are handed in by tests; ``progress`` hears one line whenever the session waits.
-    """
-
-    def __init__(
-        self,
-        server: Server,
-        redactor: Redactor,
-        *,
-        deadline_s: float = DEADLINE_S,
-        max_bytes: int = MAX_BYTES,
-        progress: Callable[[str], None] | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__()
-        self.server, self.deadline_s, self.max_bytes = server, deadline_s, max_bytes
-        self.tally = Tally()
-        self.server_date: Any = None  # datetime of the last answer's Date header
-        self._redactor, self._progress, self._sleep, self._clock = redactor, progress, sleep, clock
-        self._lock = threading.Lock()
-        self._reached = False
-        self.auth = _auth(server, redactor)
-        self.verify = False if server.insecure else (server.ca_file or True)
-        self.headers.update({"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "aiops-analysis", **server.headers})
-        self.watch_connections("http://", "https://")
-        if server.insecure:  # asked for on the command line and shown in the report; not said again for each request
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-
-    def watch_connections(self, *prefixes: str) -> None:
-        """Put our adapter before any other that is mounted on a shorter prefix."""
-        for prefix in prefixes:
-            self.mount(prefix, _Adapter(max_retries=NO_RETRY))
-
-    @property
-    def proxy(self) -> str:
-        """The proxy of the environment that requests go through, without credentials, or ""."""
-        url = self.server.url
-        return strip_credentials(select_proxy(url, get_environ_proxies(url)) or "")
-
-    def say(self, text: str) -> None:
-        """One line of progress."""
-        if self._progress is not None:
-            self._progress(self._redactor.clean(text))
-
-    def shown(self, text: str, longest: int = 200) -> str:
-        """Foreign text in a message: secrets out, control characters escaped, cut."""
-        return visible(self._redactor.clean(text), longest)
-
-    def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:  # noqa: ARG002
-        """What PrometheusConnect calls: the same policy, and an answer that is checked to be a success."""
-
-        def read(body: bytearray) -> bytes:
-            self.check_document(orjson.loads(body))
-            return bytes(body)
-
-        response = requests.Response()
-        response.status_code, response.encoding = 200, "utf-8"
-        response.raw = io.BytesIO(self.exchange(str(method), str(url), read, params=options.get("params"), form=options.get("data")))
-        return response
+def renewed(auth: object) -> bool:
+    """True when the token file of this auth object now holds another token than the one that was sent."""
+    return isinstance(auth, _Bearer) and auth.renewed()

@@ -1,65 +1,121 @@
-"""One HTTP policy for every question: retries also for POST, a total deadline, bounded bodies, one-line errors (R1, R2, R5).
+"""One HTTP policy for every question: retries also for POST, a total deadline, bounded bodies, one-line errors (reliability.md R1-R5).
 
-``PatientSession`` is a ``requests.Session``: ``PrometheusConnect`` is built over it and keeps the same policy. Redirects are not followed.
+``PatientSession`` is a ``requests.Session``: ``PrometheusConnect`` is built over it and keeps the same policy. Redirects are not
+followed. A body counts only when its reader accepts it; a cut one is asked for again.
 """
 
 from __future__ import annotations
 
-import random
+import io
+import os
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import orjson
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectionError as NoConnection
-from requests.exceptions import RequestException, SSLError, Timeout
+from requests.exceptions import RequestException
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NameResolutionError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
-from aiops_analysis.core.errors import QueryTooLarge, SourceUnreachable
+from aiops_analysis.core.errors import AiopsError, BadAnswer, QueryTooLarge
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.redact import Redactor, strip_credentials
-from aiops_analysis.sources.http import BrokenBody, Server
-from aiops_analysis.sources.http import _auth as auth_of
+from aiops_analysis.sources.http import BrokenBody, QueryTimedOut, Server, auth_of, renewed
+from aiops_analysis.sources.refusals import RETRIED, Again, Answer, Refusals
 
-__all__ = ["DEADLINE_S", "MAX_BYTES", "NO_RETRY", "PatientSession"]
+__all__ = ["DEADLINE_S", "MAX_BYTES", "NO_RETRY", "PatientSession", "Tally"]
 
 DEADLINE_S = 300.0  # [s] for one answer, its retries and waits included
 MAX_BYTES = 64 * 2**20  # [bytes] of one decoded answer
-NO_RETRY = urllib3.Retry(0, redirect=0, raise_on_status=False)  # the session itself is the one that tries again
-_TRIES = 5
-_LONGEST_WAIT = 60.0
-_RETRIED = (408, 429, 500, 502, 503, 504)
+NO_RETRY = urllib3.Retry(0, redirect=0, raise_on_status=False)  # for adapters: the session itself is the one that tries again
 _CHUNK = 2**18
+_LONGEST_WAIT = 60  # [s] that a server may make us wait at once; the default of urllib3 is six hours
+_PATIENCE = urllib3.Retry(
+    total=4,
+    backoff_factor=1,
+    backoff_jitter=1,
+    status_forcelist=RETRIED,
+    allowed_methods=None,
+    raise_on_status=False,
+    retry_after_max=_LONGEST_WAIT,
+)
+_FIRST_CONTACT = 2  # tries of a connection that never worked: a wrong URL should be told soon
+T = TypeVar("T")
+_ATTEMPT = threading.local()
 
 
-class _Watch(threading.local):
-    """The connection that this thread waits for, so that a clock can end a wait which no read time-out bounds."""
+class _Watch:
+    """Shuts the sockets of one attempt down when its time is over; a read time-out alone never stops one byte a second."""
 
-    sock: Any = None
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._sockets: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(max(seconds, 0.0), self._cut)
+        self._timer.daemon = True
+
+    def add(self, live: socket.socket) -> None:
+        """Watch a socket through a copy of its descriptor, which wrapping in TLS and closing do not take away from us."""
+        with self._lock:
+            self._sockets.append(socket.socket(fileno=os.dup(live.fileno())))
+        if self.over:
+            self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self.over = True
+            for live in self._sockets:
+                try:
+                    live.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue  # not connected any more
+
+    def __enter__(self) -> _Watch:
+        _ATTEMPT.watch = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _ATTEMPT.watch = None
+        self._timer.cancel()
+        with self._lock:
+            for live in self._sockets:
+                live.close()
+            self._sockets.clear()
 
 
-_watch = _Watch()
+class _Watched:
+    """Mixed into connections: hands the socket to the watch of the attempt that runs in this thread."""
+
+    sock: Any
+
+    def _new_conn(self) -> socket.socket:
+        live: socket.socket = super()._new_conn()  # type: ignore[misc]
+        _ATTEMPT.watch.add(live)
+        return live
+
+    def getresponse(self) -> Any:
+        if self.sock is not None:  # a connection that is used again did not pass through _new_conn
+            _ATTEMPT.watch.add(self.sock)
+        return super().getresponse()  # type: ignore[misc]
 
 
-class _Plain(HTTPConnection):
-    def getresponse(self) -> Any:  # type: ignore[override]
-        _watch.sock = self.sock
-        return super().getresponse()
+class _Plain(_Watched, HTTPConnection):
+    pass
 
 
-class _Tls(HTTPSConnection):
-    def getresponse(self) -> Any:  # type: ignore[override]
-        _watch.sock = self.sock
-        return super().getresponse()
+class _Tls(_Watched, HTTPSConnection):
+    pass
 
 
 class _PlainPool(HTTPConnectionPool):
@@ -71,15 +127,30 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
+    """The adapter of requests with watched connections, direct and through a proxy."""
+
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+        return manager
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one question cost: requests sent, and bytes of bodies received."""
+
+    requests: int = 0
+    bytes: int = 0
 
 
 class PatientSession(requests.Session):
     """Asks one server politely; ``sleep`` and ``clock`` are arguments so that a test need not wait.
 
-    Raises SourceUnreachable when there is no whole answer in time; an answer with any status is returned, its body read.
+    ``told`` hears one line before each wait. Safe for several threads.
     """
 
     def __init__(
@@ -88,160 +159,173 @@ class PatientSession(requests.Session):
         redactor: Redactor,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
         told: Callable[[str], None] | None = None,
         deadline_s: float = DEADLINE_S,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         super().__init__()
-        self.server, self.redactor = server, redactor
-        self.requests_made = 0
+        self.server, self.url = server, visible(strip_credentials(server.url))
+        self.tally = Tally()
+        self.server_date: datetime | None = None  # the Date header of the last answer
+        self._redactor, self._sleep, self._clock, self._told = redactor, sleep, clock, told
+        self._deadline_s, self._max_bytes = deadline_s, max_bytes
+        self.refusals = Refusals(server, redactor, lambda: self.proxy)
+        self._lock = threading.Lock()
+        self._reached = False
         self.auth = auth_of(server, redactor)
         self.verify = False if server.insecure else (server.ca_file or True)
-        self.headers.update({"Accept-Encoding": "identity", **server.headers})
-        self._sleep, self._told, self._deadline_s, self._max_bytes = sleep, told, deadline_s, max_bytes
+        self.headers.update({"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "aiops-analysis", **server.headers})
         self.keep_policy()
+        if server.insecure:  # asked for on the command line and shown in the report; not said again for each request
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def keep_policy(self) -> None:
         """Mount our adapter again; PrometheusConnect replaces it for its URL when it is made."""
         for prefix in ("http://", "https://", self.server.url):
             self.mount(prefix, _Adapter(max_retries=NO_RETRY))
 
-    def request(self, method: str, url: str, **options: Any) -> requests.Response:  # type: ignore[override]
-        """Ask until there is a whole answer, at most five times and within the deadline; the body is read, redirects are not followed."""
-        options |= {"stream": True, "allow_redirects": False}
-        options["timeout"] = (self.server.connect_timeout, self.server.read_timeout)
-        options["auth"] = options.get("auth") or self.auth
-        end = time.monotonic() + self._deadline_s
-        for left in range(_TRIES - 1, -1, -1):
-            failed: Exception | None = None
-            try:
-                response = self._once(method, url, end, options)
-            except (RequestException, HTTPError, BrokenBody) as error:
-                failed = error
-            else:
-                if response.status_code == 401 and left and getattr(self.auth, "renewed", bool)():
-                    continue  # the token file was replaced meanwhile
-                if response.status_code not in _RETRIED or not left:
-                    return response
-            if failed is not None and (not left or not _passing(failed) or time.monotonic() >= end):
-                raise self._unreachable(failed, end) from failed
-            self._wait(None if failed else response, _TRIES - left, end)
-        raise AssertionError("unreachable: the last turn returns or raises")
+    @property
+    def proxy(self) -> str:
+        """The proxy of the environment that requests go through, without credentials, or ""."""
+        return strip_credentials(select_proxy(self.server.url, get_environ_proxies(self.server.url)) or "")
 
-    def _once(self, method: str, url: str, end: float, options: dict[str, Any]) -> requests.Response:
-        self.requests_made += 1
-        with self._bounded(end):
-            response = super().request(method, url, **options)
-            try:
-                response._content = self._body(response, end)  # noqa: SLF001 - what requests itself sets after reading
-                response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
-            finally:
-                response.close()
+    def say(self, text: str) -> None:
+        """One line of progress."""
+        if self._told is not None:
+            self._told(f"{self.url}: {text}")
+
+    def request(self, method: str, url: str, *_: Any, **options: Any) -> requests.Response:  # type: ignore[override]
+        """What PrometheusConnect calls: the same policy, and an answer that is checked to be a success."""
+        response = requests.Response()
+        response.status_code, response.encoding = 200, "utf-8"
+        response.raw = io.BytesIO(self.exchange(method, url, self._checked, params=options.get("params"), form=options.get("data")))
         return response
 
-    @contextmanager
-    def _bounded(self, end: float) -> Iterator[None]:
-        """Cut the connection at the deadline: a server that sends a byte a second keeps every read time-out happy."""
-        _watch.sock = None
-        mine = _watch
-        holder: list[Any] = []
+    def _checked(self, body: bytearray) -> bytes:
+        self.refusals.document(orjson.loads(body))
+        return bytes(body)
 
-        def cut() -> None:
-            sock = holder[0].get("sock") if holder else None
-            if sock is not None:
-                with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        read: Callable[[bytearray], T],
+        *,
+        params: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        tally: Tally | None = None,
+    ) -> T:
+        """What ``read`` makes of the body of a good answer; asked again, after a wait, while that may help and the time allows it.
 
-        holder.append(mine.__dict__)  # of this thread; the timer runs in another one
-        timer = threading.Timer(max(0.0, end - time.monotonic()), cut)
-        timer.daemon = True
-        timer.start()
+        Raises SourceUnreachable, SourceRefused, BadAnswer, QueryTooLarge; AiopsError when the query itself is wrong. ``read`` raises
+        BrokenBody or ValueError for a body that is not whole.
+        """
+        end, patience, query = self._clock() + self._deadline_s, _PATIENCE, (form or {}).get("query", "")
+        costs = (self.tally,) if tally is None else (self.tally, tally)
+        last: AiopsError | None = None
+        while True:
+            left = end - self._clock()
+            if left <= 0:
+                raise last if isinstance(last, QueryTimedOut) else self.refusals.overdue(self._deadline_s)
+            try:
+                return self._taken(self._attempt(method, url, params, form, left, costs), read, query)
+            except Again as again:
+                last, patience = again.final, self._patience_after(patience, again, end)
+
+    def _attempt(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+        left: float,
+        costs: tuple[Tally, ...],
+    ) -> Answer:
+        """One request and its whole body, within the time that is left."""
+        timeout = (min(self.server.connect_timeout, left), min(self.server.read_timeout, left))
+        with self._lock:
+            for tally in costs:
+                tally.requests += 1
+        with _Watch(left) as watch:
+            try:
+                response = super().request(
+                    method, url, params=params, data=form, verify=self.verify, timeout=timeout, stream=True, allow_redirects=False
+                )
+                with response:
+                    self._note(response.headers)
+                    body = self._body(response)
+            except (RequestException, HTTPError, OSError) as error:
+                if watch.over:
+                    raise self.refusals.overdue(self._deadline_s) from error
+                raise self.refusals.fault(error) from error
+        with self._lock:
+            for tally in costs:
+                tally.bytes += len(body)
+        return Answer(response.status_code, response.headers, body, response.raw)
+
+    def _note(self, headers: Mapping[str, str]) -> None:
+        self._reached = True
         try:
-            yield
-        finally:
-            timer.cancel()
+            self.server_date = parsedate_to_datetime(headers["Date"])
+        except (KeyError, ValueError):
+            return
 
-    def _body(self, response: requests.Response, end: float) -> bytes:
-        """The whole decoded body; raises BrokenBody when it is cut, QueryTooLarge when it is larger than allowed."""
-        parts, size = [], 0
+    def _body(self, response: requests.Response) -> bytearray:
+        """The whole decoded body; raises QueryTooLarge when it is larger than allowed."""
+        body = bytearray()
+        for part in response.raw.stream(_CHUNK, decode_content=True):
+            body += part
+            if len(body) > self._max_bytes:
+                raise QueryTooLarge(f"{self.url} sends more than {self._max_bytes / 2**20:g} MiB in one answer; ask for less")
+        return body
+
+    def _taken(self, answer: Answer, read: Callable[[bytearray], T], query: str) -> T:
+        """What the reader makes of a good answer; raises what a bad one means."""
+        if answer.status == 401 and renewed(self.auth):  # the token file was replaced meanwhile
+            raise Again("the token was renewed", self.refusals.refusal(answer, query))
+        if answer.status in RETRIED:
+            raise Again(f"it answers {answer.status}", self.refusals.refusal(answer, query), answer)
+        if not 200 <= answer.status < 300:
+            raise self.refusals.refusal(answer, query)
         try:
-            for part in response.raw.stream(_CHUNK, decode_content=True):
-                size += len(part)
-                if size > self._max_bytes:
-                    raise QueryTooLarge(f"{self._where()} sent more than {self._max_bytes / 2**20:.0f} MiB in one answer; ask for less")
-                if time.monotonic() >= end:
-                    raise BrokenBody("the answer was not whole in time")
-                parts.append(part)
-        except (HTTPError, OSError, ValueError) as error:
-            raise BrokenBody(f"the answer broke off ({type(error).__name__})") from error
-        length = response.headers.get("Content-Length", "")
-        if length.isdigit() and not response.headers.get("Content-Encoding") and size != int(length):
-            raise BrokenBody(f"the answer has {size} of the {length} bytes that were announced")
-        return b"".join(parts)
+            return read(answer.body)
+        except (BrokenBody, ValueError) as error:
+            final = BadAnswer(f"{self.url}: the answer is broken ({self.refusals.shown(str(error), 80)}), again and again")
+            kind = answer.headers.get("Content-Type", "")
+            if isinstance(error, BrokenBody) or not answer.body or "json" in kind or answer.body.lstrip()[:1] == b"{":
+                raise Again("the answer is broken", final) from error
+            raise self.refusals.not_an_api(answer) from error
 
-    def _wait(self, response: requests.Response | None, tried: int, end: float) -> None:
-        """Wait as the server asks, at most a minute, else 1, 2, 4, 8 s with some jitter; never past the deadline."""
-        asked = _retry_after(response)
-        pause = min(_LONGEST_WAIT, asked) if asked is not None else 2.0 ** (tried - 1) + random.random()  # noqa: S311 - jitter, no secret
-        pause = min(pause, max(0.0, end - time.monotonic()))
-        if self._told is not None:
-            why = f"it answered {response.status_code}" if response is not None else "it could not be reached"
-            request = f", it asked for {asked:.0f} s" if asked is not None else ""
-            self._told(f"{self._where()}: {why}; waiting {pause:.0f} s{request}")
-        self._sleep(pause)
-
-    def _where(self) -> str:
-        return visible(strip_credentials(self.server.url))
-
-    def _unreachable(self, error: Exception, end: float) -> SourceUnreachable:
-        where = self._where()
-        if time.monotonic() >= end:
-            return SourceUnreachable(f"{where} did not send a whole answer within {self._deadline_s:.0f} s")
-        if isinstance(error, SSLError):
-            why = self.redactor.clean(visible(_certificate(error)))
-            return SourceUnreachable(f"the certificate of {where} is not accepted: {why}; for a private authority set ca_file")
-        return SourceUnreachable(f"cannot reach {where}: {self.redactor.clean(_why(error))}; is it running, and forwarded to here?")
+    def _patience_after(self, patience: urllib3.Retry, again: Again, end: float) -> urllib3.Retry:
+        """Wait as the server asks or as patience says; raises the final error when tries or time are used up."""
+        tries = len(patience.history) + 1
+        if again.connecting and not self._reached and tries >= _FIRST_CONTACT:
+            raise again.final from again
+        try:
+            patience = patience.increment("POST", self.url, error=HTTPError(again.words))
+        except MaxRetryError:
+            raise again.final from again
+        asked = _retry_after(again.answer)
+        wait = min(asked, _LONGEST_WAIT) if asked is not None else patience.get_backoff_time()
+        if wait >= end - self._clock():
+            raise again.final from again
+        if asked is not None and again.answer is not None:
+            cut = f"; waiting {wait:.0f} s" if wait < asked else ""
+            self.say(f"server asks to wait {asked:.0f} s ({again.answer.status}){cut}")
+        elif wait > 0:
+            self.say(f"{again.words}; trying again in {wait:.0f} s (try {tries + 1} of {_PATIENCE.total + 1})")  # type: ignore[operator]
+        if wait > 0:
+            self._sleep(wait)
+        return patience
 
 
-def _retry_after(response: requests.Response | None) -> float | None:
-    text = response.headers.get("Retry-After", "") if response is not None else ""
-    if text.isdigit():
-        return float(text)
-    with suppress(TypeError, ValueError):
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    return None
-
-
-def _passing(error: Exception) -> bool:
-    """True for a failure that may be over in a moment: neither a bad certificate nor an unknown name."""
-    return not isinstance(error, SSLError) and not any(isinstance(e, NameResolutionError) for e in _causes(error))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    todo = [error]
-    while todo:
-        current = todo.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        todo += [current.__cause__, current.__context__, getattr(current, "reason", None)]
-        todo += [a for a in current.args if isinstance(a, BaseException)]
-
-
-def _certificate(error: Exception) -> str:
-    found = next((e for e in _causes(error) if isinstance(e, ssl.SSLCertVerificationError)), None)
-    return found.verify_message if found is not None else "TLS could not be agreed"
-
-
-def _why(error: Exception) -> str:
-    if any(isinstance(e, NameResolutionError) for e in _causes(error)):
-        return "there is no such host"
-    if any(isinstance(e, ConnectionRefusedError) for e in _causes(error)):
-        return "the connection is refused"
-    if isinstance(error, Timeout):
-        return "no answer in time"
-    if isinstance(error, BrokenBody):
-        return str(error)
-    return "the connection broke off" if isinstance(error, NoConnection) else type(error).__name__
+def _retry_after(answer: Answer | None) -> float | None:
+    """The seconds that a server asks to wait; a date counts from the server's own clock."""
+    text = answer.headers.get("Retry-After", "").strip() if answer is not None else ""
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(answer.headers["Date"])).total_seconds())  # type: ignore[union-attr]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
