@@ -29,7 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def go(path: Path, parameters: dict | None = None, *, settings: Settings | None = None, **options) -> RunResult:
-    return run_notebook(str(path), parameters, settings=settings or settings_in(path.parent), now=NOW, reporter=PlainReport(), **options)
+    return run_notebook(
+        str(path), parameters, settings=settings or settings_in(path.parent), now=NOW, reporter=PlainReport(), warm=(), **options
+    )
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -192,16 +194,13 @@ import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from aiops_analysis.runner import run_notebook
-from aiops_analysis.runner.kernel import Terminated
 from tests.tiny import PlainReport, settings_in
 here = Path(sys.argv[1])
 try:
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    run_notebook(str(here / "tiny.ipynb"), json.loads(sys.argv[2]), settings=settings_in(here), now=now, reporter=PlainReport())
-except Terminated:
-    sys.exit(143)
-except KeyboardInterrupt:
-    sys.exit(130)
+    run_notebook(str(here / "tiny.ipynb"), json.loads(sys.argv[2]), settings=settings_in(here), now=now, reporter=PlainReport(), warm=())
+except KeyboardInterrupt as error:
+    sys.exit(getattr(error, "exit_code", 130))
 """
 
 

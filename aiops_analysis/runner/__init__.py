@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +84,7 @@ class _Execution:
     timeout: int
     progress: bool
     reporter: Reporter
+    warm: tuple[str, ...]
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     cell: int = -1  # index of the cell under way
     began: float = field(default_factory=time.perf_counter)
@@ -107,10 +108,12 @@ def run_notebook(
     timeout: int = _CELL_TIMEOUT,
     progress: bool = False,
     reporter: Reporter | None = None,
+    warm: Sequence[str] = _WARM,
 ) -> RunResult:
     """Execute a notebook, check it, render its report, and publish ``reports/<notebook>/<cluster>/<UTC stamp>``.
 
-    ``timeout`` is of one cell [s]; ``reporter`` renders the page, presentation.report when it is None.
+    ``timeout`` is of one cell [s]; ``reporter`` renders the page, presentation.report when it is None; ``warm`` are modules
+    that the kernel imports at once.
     Raises ParameterError before any kernel starts, and RunFailed (with the exit code of the notebook's own error, if it is one of
     this package) when the run does not end well; the broken notebook is then kept in ``reports/failed``.
     SIGINT and SIGTERM raise KeyboardInterrupt and Terminated with kernel and temporary folder gone.
@@ -119,7 +122,7 @@ def run_notebook(
     values = check(file.parameters, parameters or {}, f"the notebook {file.name}")
     redactor = settings.redactor()
     refuse_secrets(values, redactor)
-    run = _Execution(file, values, settings, redactor, now or datetime.now(UTC), timeout, progress, reporter or OurReport())
+    run = _Execution(file, values, settings, redactor, now or datetime.now(UTC), timeout, progress, reporter or OurReport(), tuple(warm))
     with terminating(), building(settings.reports) as temporary:
         built = temporary / "run"
         built.mkdir()
@@ -150,7 +153,7 @@ def _execute(run: _Execution, temporary: Path, built: Path) -> None:
         "AIOPS_RUN_NOTEBOOK": str(run.file.path.resolve()),
         "AIOPS_RUN_SETTINGS": run.settings.to_json(),
     }
-    with kernel(work, environment, _WARM) as manager:
+    with kernel(work, environment, run.warm) as manager:
         run.lap("kernel started")
         with absent(*_UNUSED):
             import papermill  # noqa: F401 - while the kernel starts; what it leaves out is hidden for this import only

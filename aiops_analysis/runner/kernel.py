@@ -31,6 +31,8 @@ _LONGEST_SOCKET = 90  # characters; a unix socket's path ends at 104 (macOS) or 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived; like Ctrl-C, it passes through asyncio and every ``except Exception`` of other packages."""
 
+    exit_code = 143
+
 
 @contextmanager
 def terminating() -> Iterator[None]:
