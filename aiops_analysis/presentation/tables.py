@@ -1,11 +1,11 @@
 """Tables of the report as plain, semantic HTML: caption, scope, values to sort by. They format; every number was computed before.
 
-Own code and not great_tables: that writes no ``<caption>``, no row scope and no ``data-sort``, and 10 kB of styles per table.
+Own code: great_tables writes no ``<caption>``, no row scope, no ``data-sort``, and 10 kB of styles per table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -62,20 +62,16 @@ _STATUS = {
 }
 _WRONG = (Code.OOM_KILLED, Code.CENSORED, Code.UNDER_REQUESTED, Code.THROTTLED, Code.UPPER_EXCEEDS_REQUEST, Code.PEAK_GUARD, Code.BURSTY)
 _MOST = 200  # rows of one group; the table of recommendations has them all
+_LARGEST = 1_500_000  # characters of rows; the runner leaves out an output of 2 MB
 _GROUPS = {
     Code.HPA_MANAGED: "Scaled by a HorizontalPodAutoscaler",
     Code.SHORT_HISTORY: "History too short",
     Code.FEW_WEEKDAYS: "Too few weekdays seen",
     Code.NO_SAMPLES: "No usage measured",
     Code.LOW_COMPLETENESS: "Too many samples missing",
-    Code.RECENT_ROLLOUT: "Too little data since the last rollout",
     Code.JOB: "Jobs, which are sized per run",
     Code.OUT_OF_SCOPE: "Out of scope",
     Code.GONE: "Does not run any more",
-    Code.HYSTERESIS: "The change would be too small to be worth a rollout",
-    Code.JVM: "Java memory, which needs the heap flags",
-    Code.OOM_KILLED: "Killed for memory, so nothing is taken away",
-    Code.QOS_GUARANTEED: "Guaranteed class is kept",
 }
 
 
@@ -191,7 +187,22 @@ def recommendations(recs: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> T
         "Below each saving: amount freed per pod × price of a unit for a month × mean replicas. A dash is not known, never zero. "
         f"Prices: {prices.source}."
     )
-    return Table(table(title, columns, [body(_full_row(row) for row in found)], sortable=True, note=note), title)
+    return Table(table(title, columns, [*_as_many_as_fit(found, len(columns))], sortable=True, note=note), title)
+
+
+def _as_many_as_fit(found: Sequence[Mapping[str, Any]], width: int) -> Iterator[Html]:
+    """The rows, and below them how many stand in the file beside the report only."""
+    rows: list[Html] = []
+    size = 0
+    for row in found:
+        rows.append(element("tr", None, *_full_row(row)))
+        size += len(rows[-1])
+        if size > _LARGEST:
+            break
+    yield element("tbody", None, *rows)
+    if left := len(found) - len(rows):
+        said = f"{formats.count(left, 'more row is', 'more rows are')} in recommendations.csv beside this report."
+        yield element("tbody", None, element("tr", None, element("td", {"colspan": width}, said)))
 
 
 def _full_row(row: Mapping[str, Any]) -> list[Html]:
@@ -271,10 +282,10 @@ def namespaces(frame: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> Table
 
 
 def left_alone(recs: pd.DataFrame) -> Table:
-    """Rows without a change, grouped by the reason, with the date when there will be enough data."""
+    """Rows without a recommendation, grouped by the first reason that refuses one, with the date when there will be enough data."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in records(recs):
-        if row["change"] in ("keep", "undetermined"):
+        if row["change"] == "undetermined" or row["grade"] == "refused":
             groups.setdefault(_group(row), []).append(row)
     if not groups:
         return paragraph("Nothing was left alone: every row has a recommendation.")
@@ -286,25 +297,15 @@ def left_alone(recs: pd.DataFrame) -> Table:
         Column("Why"),
         Column("Enough data on"),
     ]
-    bodies = [
-        _group_body(title, groups[title], len(columns)) for title in sorted(groups, key=lambda title: _group_order(title, groups[title]))
-    ]
+    bodies = [_group_body(title, groups[title], len(columns)) for title in sorted(groups, key=lambda title: (-len(groups[title]), title))]
     rows = sum(len(group) for group in groups.values())
     title = f"Left alone: {formats.count(rows, 'row', 'rows')}, by reason"
     return Table(table(title, columns, bodies), title)
 
 
 def _group(row: Mapping[str, Any]) -> str:
-    found = [reason.code for reason in reasons_of(row)]
-    first = next((code for code in found if refuses(code)), next((code for code in found if code in _GROUPS), None))
-    if first is None:
-        return "The request fits" if row["change"] == "keep" else "No recommendation"
-    return _GROUPS.get(first, str(first).replace("_", " "))
-
-
-def _group_order(title: str, rows: Sequence[Mapping[str, Any]]) -> tuple[bool, int, str]:
-    """What could not be sized comes before what fits; the larger group first."""
-    return all(row["change"] == "keep" for row in rows), -len(rows), title
+    first = next((reason.code for reason in reasons_of(row) if refuses(reason.code)), None)
+    return "No recommendation" if first is None else _GROUPS.get(first, str(first).replace("_", " "))
 
 
 def _group_body(title: str, rows: Sequence[Mapping[str, Any]], width: int) -> Html:
@@ -368,12 +369,7 @@ def _not_whole(days: pd.DataFrame) -> Html:
 
 def method(review: Review) -> Table:
     """How a review was computed: its notes, window, source, prices, fingerprint, policy and query texts."""
-    return explanation(
-        method_facts(review),
-        notes=review.notes,
-        policy=review.policy.as_dict(),
-        queries=review.queries,
-    )
+    return explanation(method_facts(review), notes=review.notes, policy=review.policy.as_dict(), queries=review.queries)
 
 
 def explanation(
