@@ -182,8 +182,11 @@ def test_censored_never_decreases():
     got = one(measured(), throttle_ratio=0.26, burst_p999=0.3)
     assert (got["guarded_request"], got["guarded_limit"], got["change"], got["grade"]) == (0.375, 1.0, "increase", "low")
     assert (Code.CENSORED in codes(got), got["priority"]) == (True, "do first")
-    assert one(measured(), throttle_ratio=0.25)["change"] == "decrease"
-    assert codes(one(measured(), throttle_ratio=0.06)) == [Code.THROTTLED]
+    for ratio in (0.25, 0.06):  # throttled, and known how much is needed: never less than today
+        got = one(measured(), throttle_ratio=ratio)
+        assert (got["guarded_request"], got["guarded_limit"], got["change"]) == (0.2, 1.0, "keep")
+        assert codes(got) == [Code.THROTTLED]
+    assert one(measured(), throttle_ratio=0.05)["change"] == "decrease"
 
 
 def test_bursts_raise_the_limit():

@@ -174,8 +174,8 @@ def _throttle(draft: Draft) -> None:
     if Code.CENSORED in codes:
         if known(burst):
             draft.raise_request(case.scale.up(burst, policy.burst_factor))
-        if known(case.limit):  # it ran into this limit, so the demand lies above
-            draft.raise_limit(case.scale.up(case.limit, policy.burst_factor))
+        if known(case.limit) and draft.request <= case.scale.tenths(case.request if known(case.request) else case.limit):
+            draft.raise_limit(case.scale.up(case.limit, policy.burst_factor))  # it ran into this limit, so the demand lies above
     if known(burst) and draft.limit is not None and case.scale.tenths(burst) > draft.limit:
         allowed = case.scale.human(case.scale.value(draft.limit))
         draft.raise_limit(case.scale.up(burst, policy.burst_factor))

@@ -134,11 +134,12 @@ def _change(draft: Draft, request: float, limit: float) -> str:
     case = draft.case
     if any(reason.code == Code.CENSORED for reason in draft.reasons):
         return "increase"
-    if not known(case.request):
+    today = case.request if known(case.request) else case.limit  # Kubernetes uses the limit as request where only that is set
+    if not known(today):
         return "increase"  # from nothing
-    if request == case.request:
+    if request == today:
         return "increase" if draft.must_rise and limit > case.limit else "keep"
-    return "increase" if request > case.request else "decrease"
+    return "increase" if request > today else "decrease"
 
 
 def _priority(change: str, reasons: list[Reason]) -> str:
