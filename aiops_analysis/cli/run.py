@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +18,13 @@ from aiops_analysis.cli.session import (
     JsonOption,
     PolicyOption,
     PrometheusOption,
+    Session,
     session_of,
 )
 from aiops_analysis.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from aiops_analysis.runner import RunResult
 
 __all__ = ["joined_pairs", "run"]
 
@@ -62,22 +66,18 @@ def run(
         insecure=insecure,
     )
     result = run_notebook(notebook, given, settings=settings, progress=sys.stderr.isatty() and not as_json)
+    _report(session, result, as_json)
+
+
+def _report(session: Session, result: RunResult, as_json: bool) -> None:
+    """The result in words, the path of the report last, or all of it as JSON."""
+    evidence = result.evidence
     if as_json:
-        session.document(
-            {
-                "folder": str(result.folder),
-                "report": str(result.report),
-                "run_id": result.run_id,
-                "cluster": result.evidence["cluster"],
-                "window": result.evidence["window"],
-                "summary": result.evidence["summary"],
-                "figures": result.evidence["figures"],
-                "seconds": result.seconds,
-            }
-        )
+        told = {name: evidence[name] for name in ("run_id", "cluster", "window", "summary", "figures")}
+        session.document({"folder": str(result.folder), "report": str(result.report), **told, "seconds": result.seconds})
         return
-    if result.evidence["summary"]:
-        session.say(result.evidence["summary"])
+    if evidence["summary"]:
+        session.say(evidence["summary"])
     session.say(str(result.report))
 
 
