@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -68,7 +68,7 @@ def test_pictures_share_no_id_and_every_reference_has_its_target() -> None:
 
 @pytest.mark.parametrize("picture", drawn(frames.calm()), ids=lambda p: p.alt[:12])
 def test_a_picture_has_role_description_light_card_and_no_style_for_the_page(picture: charts.Picture) -> None:
-    root = ElementTree.fromstring(picture.svg)
+    root = ET.fromstring(picture.svg)
     assert root.get("role") == "img"
     assert root.get("aria-label") == picture.alt
     assert f"fill: {CHART['card']}" in picture.svg[:900]
@@ -102,10 +102,10 @@ def test_the_message_of_completeness() -> None:
 
 def test_f41_hostile_names_are_cut_plain_text() -> None:
     for picture in drawn(frames.hostile())[:3]:
-        root = ElementTree.fromstring(picture.svg)  # well-formed
+        root = ET.fromstring(picture.svg)  # well-formed
         tags = {element.tag.rpartition("}")[2] for element in root.iter()}
         assert tags <= {"svg", "g", "path", "text", "defs", "clipPath", "rect", "pattern", "use"}
-        assert not [key for element in root.iter() for key in element.keys() if key.startswith("on")]
+        assert not [key for element in root.iter() for key in element if key.startswith("on")]
         assert all(len(text) < 80 for element in root.iter() if (text := element.text or ""))
     words = "".join(picture.svg for picture in drawn(frames.hostile())[:3])
     assert "$a_{" in words  # not read as mathematics
@@ -136,7 +136,7 @@ def test_many_namespaces_are_cut_and_the_chart_says_so() -> None:
 
 def test_a_sparkline_leaves_gaps_and_draws_the_request() -> None:
     nan = float("nan")
-    root = ElementTree.fromstring(charts.sparkline([1.0, 2.0, nan, 4.0], 4.0, 'P95 "a" & b'))
+    root = ET.fromstring(charts.sparkline([1.0, 2.0, nan, 4.0], 4.0, 'P95 "a" & b'))
     lines = [element.get("points") for element in root.iter() if element.tag.endswith("polyline")]
     # 96 x 24, edges of 2: x = 2, 32.67, 63.33, 94; y = 22 - v/4 x 20
     assert lines == ["2.0,17.0 32.7,12.0", "94.0,2.0 94.0,2.0"]

@@ -39,8 +39,6 @@ PIECES = st.lists(
             "javascript:",
             "&",
             ";",
-        ]
-        + [
             "<td>",
             "</td>",
             "<b>",
@@ -53,8 +51,12 @@ PIECES = st.lists(
             "\x00",
             "\u202e",
             "&lt;",
+            '<p id="x" onclick="y">',
+            '<use xlink:href="#p">',
+            '<rect style="position: fixed; fill: red"/>',
+            "text",
+            "&#60;script&#62;",
         ]
-        + ['<p id="x" onclick="y">', '<use xlink:href="#p">', '<rect style="position: fixed; fill: red"/>', "text", "&#60;script&#62;"]
     )
 ).map("".join)
 
