@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import statistics
 
 from aiops_analysis.analysis.sizing import Case, Pair, known
 from aiops_analysis.analysis.statistics import mann_kendall, theil_sen
@@ -152,12 +152,13 @@ def _killed(draft: Draft) -> None:
 
 def _leak(draft: Draft) -> None:
     case, policy = draft.case, draft.case.policy
-    peaks = np.asarray(case.usage["daily_max"], np.float64)
-    middle = float(np.nanmedian(peaks)) if np.isfinite(peaks).any() else 0.0
-    if middle <= 0:
+    peaks = case.usage["daily_max"]
+    seen = [value for value in peaks if known(value)]
+    middle = statistics.median(seen) if seen else 0.0
+    if middle <= 0 or max(seen) - min(seen) <= policy.leak_slope * middle:  # no pair of days rises faster than all of them spread
         return
-    slope = theil_sen(peaks.tolist()) / middle
-    if slope > policy.leak_slope and mann_kendall(peaks.tolist())[1] < policy.leak_p:
+    slope = theil_sen(peaks) / middle
+    if slope > policy.leak_slope and mann_kendall(peaks)[1] < policy.leak_p:
         draft.not_below_today()
         draft.say(
             Code.LEAK_SUSPECTED, f"The largest memory of a day rises by {slope:.1%} a day: a leak? Nothing is taken away.", slope=slope

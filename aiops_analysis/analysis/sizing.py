@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from aiops_analysis.analysis.policy import PRESETS, SizingPolicy
+from aiops_analysis.analysis.statistics import quantile_of_sorted
 from aiops_analysis.core.units import (
     ceil_step,
     cpu_from_tenths,
@@ -28,7 +30,13 @@ _COLUMNS = {0.5: "p50", 0.9: "p90", 0.95: "p95", 0.99: "p99", 1.0: "max"}
 
 def known(value: Any) -> bool:
     """True for a finite number."""
-    return value is not None and bool(np.isfinite(value))
+    return value is not None and math.isfinite(value)
+
+
+@lru_cache(maxsize=256)
+def _ratio(factor: float) -> tuple[int, int]:
+    """A factor as the fraction of integers that it is written as: 1.15 is 23/20."""
+    return Fraction(str(factor)).as_integer_ratio()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Scale:
     floor: int
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, resource: str, policy: SizingPolicy) -> Scale:
         """The scale of a resource under a policy; its floor is a multiple of its step."""
         memory = resource == "memory"
@@ -53,8 +62,8 @@ class Scale:
 
     def up(self, value: float, factor: float = 1.0) -> int:
         """``factor`` times the value rounded to a tenth, rounded up to a step; the factor counts as the decimal number it is written as."""
-        exact = Fraction(str(factor)) * self.tenths(value)
-        return ceil_step(exact.numerator, self.step * exact.denominator) // exact.denominator
+        times, parts = _ratio(factor)
+        return ceil_step(times * self.tenths(value), self.step * parts) // parts
 
     def value(self, tenths: int) -> float:
         """[cores | bytes] of tenths."""
@@ -134,9 +143,10 @@ def _basis(case: Case) -> float:
 
 def _peaks(usage: Mapping[str, Any], share: float) -> float:
     """A quantile of the daily maxima [bytes]."""
-    peaks = np.asarray(usage["daily_max"], np.float64)
-    peaks = peaks[np.isfinite(peaks)]
-    return float(np.quantile(peaks, share)) if len(peaks) else float(usage["max"])
+    peaks = sorted(value for value in usage["daily_max"] if known(value))
+    if not peaks:
+        return float(usage["max"])
+    return float(quantile_of_sorted(np.array([peaks]), np.array([len(peaks)]), share)[0])
 
 
 def rule_of(case: Case) -> Pair:

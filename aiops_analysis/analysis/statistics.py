@@ -66,13 +66,20 @@ def quantile_of_sorted(ordered: NDArray[np.floating], counts: NDArray[np.int64],
     return np.where(known, value, np.nan)
 
 
+@lru_cache(maxsize=64)
+def _pairs(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of n days, the earlier first."""
+    first, second = np.triu_indices(n, 1)
+    return first, second
+
+
 def theil_sen(values: Sequence[float]) -> float:
     """Median slope over all pairs of days [unit per day], missing days (NaN) left out; NaN for fewer than two (Theil 1950, Sen 1968)."""
     y = np.asarray(values, np.float64)
     day = np.flatnonzero(np.isfinite(y))
     if len(day) < 2:
         return math.nan
-    first, second = np.triu_indices(len(day), 1)
+    first, second = _pairs(len(day))
     return float(np.median((y[day[second]] - y[day[first]]) / (day[second] - day[first])))
 
 
@@ -85,7 +92,7 @@ def mann_kendall(values: Sequence[float]) -> tuple[int, float]:
     y = np.asarray(values, np.float64)
     y = y[np.isfinite(y)]
     n = len(y)
-    first, second = np.triu_indices(n, 1)
+    first, second = _pairs(n)
     score = int(np.sign(y[second] - y[first]).sum())
     if n < 3:
         return score, math.nan

@@ -110,8 +110,8 @@ def warnings_of(case: Case, window: Window) -> list[Reason]:
     if span < policy.warn_days:
         message = f"The samples span {_floor1(span)} days; {policy.warn_days} are wished for."
         out.append(Reason(Code.THIN_HISTORY, message, {"days": span, "wished": policy.warn_days}))
-    days = zip(window.days(), usage["daily_p95"], strict=False)
-    unseen = sorted({5, 6} - {day.weekday() for day, value in days if known(value)})
+    days = zip(window.days(), usage["daily_p95"], strict=False) if usage["weekdays"] < 7 else ()
+    unseen = sorted({5, 6} - {day.weekday() for day, value in days if known(value)}) if usage["weekdays"] < 7 else []
     if unseen:
         names = " and ".join(("Saturday", "Sunday")[day - 5] for day in unseen)
         out.append(Reason(Code.WEEKEND_UNSEEN, f"No sample of a {names}.", {"weekdays": [day + 1 for day in unseen]}))
