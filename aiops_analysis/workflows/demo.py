@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def build_demo(root: Path, *, seed: int = 7, told: Callable[[str], None] | None 
     with store.lock():
         for day in days:
             targets = _runs(cluster.targets(day))
-            about = {"road": "demo", "source": source, "pulled_at": pulled_at}
+            about = Manifest("", day, road="demo", source=source, pulled_at=pulled_at)
             frames = {
                 "inventory": cluster.inventory(day),
                 "nodes": cluster.nodes(day),
@@ -40,11 +41,11 @@ def build_demo(root: Path, *, seed: int = 7, told: Callable[[str], None] | None 
                 "burst": cluster.burst(day),
             }
             for kind in KINDS:
-                commit_frame(store, Manifest(kind, day, **about), frames[kind])
+                commit_frame(store, replace(about, metric=kind), frames[kind])
             matrices = cluster.matrices(day)
             for metric in METRICS:
-                mine = about | ({"targets": targets} if metric == "cpu_usage" else {})
-                commit_matrix(store, Manifest(metric, day, **mine), *matrices[metric])
+                mine = replace(about, metric=metric, targets=targets if metric == "cpu_usage" else None)
+                commit_matrix(store, mine, *matrices[metric])
             if told is not None:
                 told(f"{day}: {sum(len(m[0]) for m in matrices.values())} series")
         write_weeks(store, days)

@@ -37,8 +37,13 @@ _SPOT_LABELS = (
 class Answer(Protocol):
     """What this module needs of a range answer: labels and float samples [rows, steps]."""
 
-    labels: list[dict[str, str]]
-    samples: np.ndarray
+    @property
+    def labels(self) -> list[dict[str, str]]:
+        """Label sets, one a row."""
+
+    @property
+    def samples(self) -> np.ndarray:
+        """Samples [rows, steps]."""
 
 
 @dataclass(frozen=True)
