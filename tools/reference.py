@@ -86,10 +86,10 @@ def reasons() -> str:
 
 
 def policy() -> str:
-    from aiops_analysis.analysis.policy import SizingPolicy, presets
+    from aiops_analysis.analysis.policy import PRESETS, SizingPolicy
 
     notes = commented(ROOT / "aiops_analysis/analysis/policy.py", r"    (\w+): [\w\s|]+ = ")
-    known = presets()
+    known = PRESETS
     names = [name for name in SizingPolicy.__dataclass_fields__ if name != "name"]
     rows = [(f"`{name}`", *(f"`{getattr(p, name)}`" for p in known.values()), cell(notes.get(name, ""))) for name in names]
     return table(("key", *known, "meaning"), rows)
