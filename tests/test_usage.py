@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,22 @@ def test_f14_impossible_values_are_left_out_and_counted() -> None:
     # left out: two infinities, -1, 1e308 (infinite as float32) and 70 over the limit; the NaN is missing, not dropped
     assert (row["dropped"], row["samples"], row["max"], row["p50"]) == (5, 282, 64.0, 1.0)
     assert usage([("api", "a")], [0], [day]).iloc[0]["dropped"] == 4  # without a limit 70 may be true
+
+
+@pytest.mark.parametrize(
+    ("last", "days", "at", "first"),
+    [
+        (date(2028, 3, 1), 3, 1, datetime(2028, 2, 29, tzinfo=UTC)),  # a leap day
+        (date(2027, 1, 1), 2, 1, datetime(2027, 1, 1, tzinfo=UTC)),  # the year ends
+        (date(2026, 3, 30), 2, 0, datetime(2026, 3, 29, tzinfo=UTC)),  # clocks go forward in Europe: still 288 steps
+    ],
+)
+def test_f18_days_are_utc_days_of_288_steps(last: date, days: int, at: int, first: datetime) -> None:
+    window = Window.of_days(last, days)
+    frame = usage_of_block(labels([("api", "a")]), np.array([at]), np.ones((1, 288), np.float32), window=window, resource="cpu")
+    row = frame.iloc[0]
+    assert (row["first_sample"], row["last_sample"]) == (first, first + timedelta(days=1))
+    assert (row["steps"], row["days"], len(row["daily_p95"])) == (288, 1, days)
 
 
 def test_pods_are_pooled_and_the_hottest_is_named() -> None:
