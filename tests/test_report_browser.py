@@ -76,3 +76,43 @@ def test_the_page_is_never_wider_than_the_window(tab: browser.Page, tmp_path: Pa
         tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         tab.open(file)
         assert tab.run("document.documentElement.scrollWidth") <= width
+
+
+def test_f55_the_page_is_complete_with_scripts_off(tab: browser.Page, tmp_path: Path) -> None:
+    file = report(tmp_path, frames.notebook(frames.many()))
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        tab.open(file)
+        root = tab.call("DOM.getDocument")["root"]["nodeId"]
+        rows = tab.call("DOM.querySelectorAll", nodeId=root, selector="table.sortable td.spark")["nodeIds"]
+        dead = tab.call("DOM.querySelectorAll", nodeId=root, selector="button, input, [hidden]")["nodeIds"]
+    finally:
+        tab.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert len(rows) == sum(any(value == value for value in values) for values in frames.many()["daily_p95"])
+    assert dead == []  # controls exist only where they work
+    assert tab.asked == [file.as_uri()]
+
+
+def test_f55_on_paper_there_are_rows_and_heads_but_no_controls(tab: browser.Page, tmp_path: Path) -> None:
+    tab.open(report(tmp_path, frames.notebook(frames.many())))
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        shown = "(selector) => [...new Set([...document.querySelectorAll(selector)].map(e => getComputedStyle(e).display))]"
+        assert tab.run(f"({shown})('nav, .skip, .filter, details')") == ["none"]
+        assert tab.run(f"({shown})('thead')") == ["table-header-group"]
+        assert tab.run(f"({shown})('thead button')") == ["contents"]  # Chromium repeats no head with a button's box in it
+        assert tab.run("getComputedStyle(document.querySelector('.wide')).overflowX") == "visible"
+        assert tab.run(f"{TABLE}.tBodies[0].rows.length") == len(frames.many())
+    finally:
+        tab.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_colours_follow_the_reader_and_charts_stay_light(tab: browser.Page, tmp_path: Path) -> None:
+    tab.open(report(tmp_path, frames.notebook(frames.calm())))
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    card = "getComputedStyle(document.querySelector('.chart > svg')).backgroundColor"
+    for scheme, expected in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(21, 24, 28)")):  # style.LIGHT and style.DARK
+        tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        assert tab.run(ground) == expected
+        assert tab.run(card) == "rgb(255, 255, 255)"
+    tab.call("Emulation.setEmulatedMedia", features=[])
