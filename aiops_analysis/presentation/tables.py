@@ -172,14 +172,12 @@ def recommendations(recs: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> T
         Column("Namespace"),
         Column("Workload", note="kind, container"),
         Column("Resource"),
-        Column("Change"),
+        Column("Change", note="confidence"),
         Column("Request", True, "limit below; now → then"),
-        Column("P95", True),
-        Column("Max", True),
+        Column("P95", True, "max below"),
         Column("Daily P95", note="dashed: request"),
-        Column("Over-provisioned", True, "1 − P95/request"),
+        Column("Over", True, "1 − P95/request"),
         Column("Paper saving", True, f"{prices.currency} a month"),
-        Column("Grade"),
         Column("Reasons"),
     ]
     title = f"Recommendations: {formats.count(len(found), 'row', 'rows')}"
@@ -206,22 +204,18 @@ def _as_many_as_fit(found: Sequence[Mapping[str, Any]], width: int) -> Iterator[
 
 
 def _full_row(row: Mapping[str, Any]) -> list[Html]:
+    change, resource = str(row["change"]), str(row["resource"])
+    grade = element("small", None, str(row["grade"]))
     return [
         namespace_cell(row),
         workload_cell(row),
-        cell(formats.resource_name(str(row["resource"]))),
-        cell(
-            _CHANGES.get(str(row["change"]), row["change"]),
-            sort=row["change"],
-            kind=f"change-{row['change']}" if row["change"] in _CHANGES else "",
-        ),
+        cell(formats.resource_name(resource)),
+        cell(_CHANGES.get(change, change), grade, sort=change, kind=f"change-{change}" if change in _CHANGES else ""),
         move_cell(row),
-        measured_cell(row, "p95"),
-        measured_cell(row, "max"),
+        number_cell(formats.amount(resource, row["p95"]), row["p95"], f"max {formats.amount(resource, row['max'])}"),
         daily_cell(row),
         number_cell(formats.share(row["overprovision"]), row["overprovision"]),
         paper_cell(row),
-        cell(row["grade"]),
         cell(sentences(reasons_of(row)), kind="reasons"),
     ]
 
