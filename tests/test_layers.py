@@ -39,6 +39,12 @@ NEIGHBOURS = {
     ("workflows", "workflows.weeks"),
     ("workflows.doctor", "workflows.pull"),
     ("sources.prometheus", "sources.http"),
+    ("sources.prometheus", "sources.matrices"),
+    ("sources.prometheus", "sources.session"),
+    ("sources.session", "sources.http"),
+    ("sources.session", "sources.refusals"),
+    ("sources.refusals", "sources.http"),
+    ("sources.matrices", "sources.http"),
     # the demo cluster is one source in several files; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *((f"sources.{a}", f"sources.{b}") for a in DEMO for b in DEMO),
     ("presentation", "presentation.escape"),
@@ -78,10 +84,10 @@ CLIENTS = {
     "pyarrow": ("history",),
     "pydantic": ("settings",),
     "pydantic_settings": ("settings",),
-    "requests": ("sources.http",),
+    "requests": ("sources.http", "sources.refusals", "sources.session"),
     "rich": ("cli",),
     "typer": ("cli",),
-    "urllib3": ("sources.http",),
+    "urllib3": ("sources.refusals", "sources.session"),
 }
 
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"), ("time", "time_ns")}

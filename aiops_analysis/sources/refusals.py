@@ -84,7 +84,7 @@ class Refusals:
             NameResolutionError: "there is no such host",
             ConnectionRefusedError: "the connection is refused",
             ConnectTimeout: f"no connection within {self.server.connect_timeout:g} s",
-            ReadTimeoutError: f"no answer within {self.server.read_timeout:g} s",
+            ReadTimeoutError: "no answer in time",
             ssl.SSLError: "TLS could not be agreed",
             urllib3.exceptions.DecodeError: "the answer's compression is broken",
         }
@@ -144,7 +144,7 @@ class Refusals:
         """A page, or the text of something else; its first 80 characters are shown."""
         kind = self.shown(answer.headers.get("Content-Type", "no content type").split(";")[0], 40)
         status = "" if answer.status == 200 else f"{answer.status}, "
-        shown = self.shown(answer.body[:400].decode("utf-8", "replace"), 80)
+        shown = visible(self._redactor.clean(answer.body[:400].decode("utf-8", "replace"))[:80], 80)
         return BadAnswer(f"{self.url} is not a Prometheus API (got {status}{kind}): {shown!r}; check the URL and its path prefix")
 
 

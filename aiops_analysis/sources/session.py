@@ -259,6 +259,8 @@ class PatientSession(requests.Session):
                 if watch.over:
                     raise self.refusals.overdue(self._deadline_s) from error
                 raise self.refusals.fault(error) from error
+        if watch.over:  # a body without a length looks whole when we cut it
+            raise self.refusals.overdue(self._deadline_s)
         with self._lock:
             for tally in costs:
                 tally.bytes += len(body)
