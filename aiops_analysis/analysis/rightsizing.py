@@ -85,6 +85,8 @@ def _row(case: Case, cluster: str, window: Window) -> dict[str, Any]:
 def _refused(case: Case, refused: list[Reason], odd: list[Reason]) -> dict[str, Any]:
     """The columns of a row without a recommendation."""
     nothing = dict.fromkeys(("rule_request", "rule_limit", "guarded_request", "guarded_limit", "overprovision"), np.nan)
+    if any(reason.code in _TOO_THIN for reason in refused):
+        nothing |= dict.fromkeys(_STATISTICS, np.nan)  # a quantile of too little is not shown either (methods.md A4)
     when = enough_on(case, refused)
     return nothing | {"grade": "refused", "change": "undetermined", "priority": "", "reasons": [*refused, *odd], "enough_on": when}
 
@@ -106,6 +108,10 @@ def _measured(case: Case) -> dict[str, Any]:
         "oom_kills": facts["oom_kills"] if case.memory else np.nan,
         **dict.fromkeys(("paper", "bankable", "unit_price", "request_cost", "paper_rule"), np.nan),
     }
+
+
+_TOO_THIN = (Code.NO_SAMPLES, Code.SHORT_HISTORY, Code.FEW_WEEKDAYS, Code.LOW_COMPLETENESS, Code.RECENT_ROLLOUT)
+_STATISTICS = ("p50", "p95", "p99", "max", "upper", "hot_p95", "pooled_p95")
 
 
 def _limit(tenths: int | None, case: Case) -> float:
