@@ -105,7 +105,7 @@ def test_f41_hostile_names_are_cut_plain_text() -> None:
         root = ET.fromstring(picture.svg)  # well-formed
         tags = {element.tag.rpartition("}")[2] for element in root.iter()}
         assert tags <= {"svg", "g", "path", "text", "defs", "clipPath", "rect", "pattern", "use"}
-        assert not [key for element in root.iter() for key in element if key.startswith("on")]
+        assert not [key for element in root.iter() for key in element.attrib if key.startswith("on")]
         assert all(len(text) < 80 for element in root.iter() if (text := element.text or ""))
     words = "".join(picture.svg for picture in drawn(frames.hostile())[:3])
     assert "$a_{" in words  # not read as mathematics
@@ -168,3 +168,14 @@ def test_charts_do_not_change_their_frame() -> None:
     charts.completeness(days)
     for now, then in zip((recs, days, spaces), before, strict=True):
         assert now.equals(then)
+
+
+def test_the_message_of_requests_to_raise_names_the_largest_step_first() -> None:
+    # checkout 0.4/0.1 = 4 times, search 512/256 = 2 times; from nothing is no factor and comes last
+    unset = frames.recommendation("unset", now=frames.NAN, then=0.1, change="increase", paper=frames.NAN)
+    recs = frames.recommendations([unset, *frames.calm().to_dict("records")])
+    alt = charts.under_provisioned(recs).alt.replace("\xa0", " ")
+    assert alt == (
+        "Requests to raise. 3 rows (2 CPU, 1 Memory); checkout/app in shop, CPU 100m → 400m; "
+        "search/app in shop, Memory 256 MiB → 512 MiB; unset/app in todo, CPU not set → 100m."
+    )

@@ -153,7 +153,9 @@ def paper_cell(row: Mapping[str, Any]) -> Html:
         return number_cell(formats.UNKNOWN, None)
     less = row["current_request"] - row["guarded_request"]
     factors = (
-        f"{formats.per_month(str(row['resource']), less)} × {row['unit_price']:,.2f} × {row['replicas']:.3g}" if formats.known(less) else ""
+        f"{formats.per_month(str(row['resource']), less)} × {row['unit_price']:,.2f} × {row['replicas']:.3g}"
+        if formats.known(less) and less != 0
+        else ""
     )
     return number_cell(formats.money(row["paper"]), row["paper"], factors.replace("-", "−"))
 

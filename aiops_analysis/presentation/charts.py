@@ -132,19 +132,19 @@ def before_after(recommendations: pd.DataFrame, top: int = 8, currency: str = ""
 
 
 def under_provisioned(recommendations: pd.DataFrame, top: int = 10) -> Picture:
-    """Which containers need more than they request, and how much (RECOMMENDATIONS with change ``increase``)."""
+    """Which requests to raise, and by how much (RECOMMENDATIONS with change ``increase``)."""
     found = recommendations[recommendations["change"] == "increase"]
-    growth = (found["guarded_request"] / found["current_request"]).fillna(float("inf"))
+    growth = (found["guarded_request"] / found["current_request"]).fillna(0.0)  # from nothing: last, no factor can be said
     found = found.assign(growth=growth).sort_values(["growth", "id"], ascending=[False, True])
     panels = {r: part.head(top) for r, part in found.groupby("resource", sort=True)}
     counted = ", ".join(f"{len(found[found['resource'] == r])} {formats.resource_name(r)}" for r in panels)
     alt = (
-        f"Containers that need more than they request. {formats.count(len(found), 'row', 'rows')} ({counted})"
+        f"Requests to raise. {formats.count(len(found), 'row', 'rows')} ({counted})"
         if len(found)
-        else ("Containers that need more than they request. None in this window")
+        else ("Requests to raise. None in this window")
     )
     named = [f"{_what(row, 40)}, {formats.resource_name(row['resource'])} {_step(row)}" for row in found.head(3).to_dict("records")]
-    return _moves("Containers that need more than they request", "; ".join([alt, *named]) + ".", panels, _step)
+    return _moves("Requests to raise: the largest steps", "; ".join([alt, *named]) + ".", panels, _step)
 
 
 def _what(row: Mapping[str, Any], longest: int) -> str:

@@ -130,7 +130,7 @@ def under_provisioned(recs: pd.DataFrame) -> Table:
         Column("Grade"),
     ]
     rows = [_short_row(row) for row in found]
-    title = f"Short of CPU or memory: {formats.count(len(found), 'row', 'rows')}"
+    title = f"Requests to raise: {formats.count(len(found), 'row', 'rows')}"
     return Table(table(title, columns, [body(rows)], sortable=True), title)
 
 
