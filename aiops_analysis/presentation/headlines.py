@@ -12,7 +12,7 @@ from aiops_analysis.presentation import formats
 if TYPE_CHECKING:
     from aiops_analysis.workflows.review import Review
 
-__all__ = ["headline_cards", "method_facts"]
+__all__ = ["headline_cards", "method_facts", "policy_facts"]
 
 Figures = Mapping[str, float | int | str | None]
 Card = tuple[str, str, str, str]  # label, value, note, tone
@@ -77,9 +77,19 @@ def method_facts(review: Review) -> dict[str, str]:
     facts = {
         "Cluster": review.cluster,
         "Window": f"{iso(review.window.start)} to {iso(review.window.end)}, the end not included",
-        **{f"Source: {key}": str(value) for key, value in review.source.items()},
+        **{f"Source: {key}": str(value) for key, value in review.source.items() if value},
         "Prices": prices.source,
     }
     for resource, unit in (("cpu", "core"), ("memory", "GiB")):
         facts[f"Price of a {unit} for a month"] = formats.money(prices.unit_price(resource), prices.currency)
     return facts | {"Fingerprint of the history": review.fingerprint}
+
+
+def policy_facts(policy: Mapping[str, object]) -> dict[str, object]:
+    """Policy values as a manifest writes them: memory in MiB, CPU in millicores, the rest as it is."""
+    shown = {}
+    for key, value in policy.items():
+        part, _, what = key.partition("_")
+        sized = part in ("cpu", "memory", "oom", "jvm") and what.endswith(("step", "floor", "add", "limit")) and isinstance(value, float)
+        shown[key] = formats.amount("memory" if part in ("memory", "oom") else "cpu", float(str(value))) if sized else value
+    return shown

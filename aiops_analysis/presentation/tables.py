@@ -32,7 +32,7 @@ from aiops_analysis.presentation.cells import (
     workload_cell,
 )
 from aiops_analysis.presentation.escape import Html, element, join, name, text
-from aiops_analysis.presentation.headlines import headline_cards, method_facts
+from aiops_analysis.presentation.headlines import headline_cards, method_facts, policy_facts
 
 if TYPE_CHECKING:
     from aiops_analysis.workflows.review import Review
@@ -363,7 +363,7 @@ def _not_whole(days: pd.DataFrame) -> Html:
 
 def method(review: Review) -> Table:
     """How a review was computed: its notes, window, source, prices, fingerprint, policy and query texts."""
-    return explanation(method_facts(review), notes=review.notes, policy=review.policy.as_dict(), queries=review.queries)
+    return explanation(method_facts(review), notes=review.notes, policy=policy_facts(review.policy.as_dict()), queries=review.queries)
 
 
 def explanation(

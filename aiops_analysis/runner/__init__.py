@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from aiops_analysis.core.errors import AiopsError, RunFailed
 from aiops_analysis.core.redact import Redactor
-from aiops_analysis.core.window import iso
+from aiops_analysis.core.window import DAY, iso, parse_instant
 from aiops_analysis.runner.check import bounded, clean_metadata, failed, first_error, leaking, redacted, unfinished
 from aiops_analysis.runner.folders import building, failed_folder, publish
 from aiops_analysis.runner.kernel import absent, kernel, terminating
@@ -243,14 +243,13 @@ def _accept(run: _Execution, built: Path) -> dict[str, Any]:
 
 
 def _render(run: _Execution, built: Path, evidence: Mapping[str, Any]) -> None:
-    window = evidence["window"]
+    start, end = (parse_instant(evidence["window"][edge]) for edge in ("start", "end"))
     meta = {
         "cluster": evidence["cluster"],
-        "window": f"{window['start']} to {window['end']}",
+        "window": f"{start.date()} to {(end - DAY).date()} (UTC days)",
         "created": iso(run.now),
-        "run": run.run_id,
+        "run": run.run_id[:12],
         "version": evidence["package_version"],
-        "fingerprint": evidence["fingerprint"],
     }
     run.reporter.render(built / "notebook.ipynb", built / "report.html", title=run.file.title, meta=meta)
     run.lap("report rendered")
