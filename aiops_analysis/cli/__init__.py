@@ -66,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names from a cluster are any text, a terminal's encoding is not
     with _terminating():
         try:
-            return _answered(args, Session(json="--json" in args, debug="--debug" in args))
+            code = _answered(args, Session(json="--json" in args, debug="--debug" in args))
+            sys.stdout.flush()
+            return code
         except BrokenPipeError:  # whoever read the result has seen enough, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
@@ -79,9 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answered(args: list[str], session: Session) -> int:
     """Run the verb; every way to end becomes an exit code."""
     try:
-        code = _invoke(args, session)
-        sys.stdout.flush()
-        return code
+        return _invoke(args, session)
     except AiopsError as error:
         return session.failed(str(error), error.exit_code, error)
     except _WRONG_USE as error:
