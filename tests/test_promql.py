@@ -167,14 +167,6 @@ def test_used_names_what_the_queries_ask() -> None:
         assert all(re.search(rf"\b{name}\b", texts) for name in metrics), feature
 
 
-@given(st.lists(st.text("abc-", min_size=1), min_size=1, max_size=12), st.integers(1, 5))
-def test_split_by_namespace_loses_and_doubles_none(namespaces: list[str], groups: int) -> None:
-    parts = promql.split_by_namespace(SHOP, namespaces, groups)
-    assert sorted(name for part in parts for name in part.namespaces) == sorted(set(namespaces))
-    assert 1 <= len(parts) <= groups
-    assert {(part.cluster_label, part.cluster) for part in parts} == {("cluster", "prod")}
-
-
 # --- row 45: values select exactly themselves ------------------------------------------------------------------------------------------
 
 

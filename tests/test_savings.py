@@ -1,4 +1,4 @@
-"""Paper savings: prices, the guide's example, what has no price, totals."""
+"""Paper savings: prices, the guide's example, what has no price."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_analysis.analysis.savings import DEFAULT_PRICES, PriceBook, paper, split_node_price, totals
+from aiops_analysis.analysis.savings import DEFAULT_PRICES, PriceBook, paper, split_node_price
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.core.schema import RECOMMENDATIONS, check
@@ -97,22 +97,6 @@ def test_f29_a_price_that_is_none_is_not_zero(price: float) -> None:
     assert got["paper"].iloc[1] == pytest.approx(0.5)
 
 
-def test_totals_by_namespace_and_of_the_cluster() -> None:
-    frame = rows(
-        change(0.5, 0.1, cluster="c", namespace="a"),  # 0.4
-        change(0.2, 0.3, cluster="c", namespace="b"),  # -0.1
-        change(0.2, np.nan, cluster="c", namespace="b"),  # refused
-        change(GIB, np.nan, cluster="c", namespace="b", resource="memory"),
-    )
-    got = totals(paper(frame, CHEAP)).set_index(["namespace", "resource"])
-    assert got.loc[("", "cpu"), ["rows", "priced"]].tolist() == [3, 2]
-    assert got.loc[("", "cpu"), "paper"] == pytest.approx(0.3)
-    assert got.loc[("", "cpu"), "request_cost"] == pytest.approx(0.9)
-    assert got.loc[("b", "cpu"), "paper"] == pytest.approx(-0.1)
-    assert math.isnan(got.loc[("b", "memory"), "paper"])  # no figure is not 0
-    assert len(totals(rows().iloc[:0])) == 0
-
-
 def test_no_rows() -> None:
     assert len(paper(rows().iloc[:0], CHEAP)) == 0
 
@@ -120,6 +104,6 @@ def test_no_rows() -> None:
 def test_the_argument_is_not_changed() -> None:
     frame = rows(change(0.5, 0.1, reasons=[]))
     before = frame.copy(deep=True)
-    totals(paper(frame, dataclasses.replace(CHEAP, cpu_hour=0.0)))
+    paper(frame, dataclasses.replace(CHEAP, cpu_hour=0.0))
     pd.testing.assert_frame_equal(frame, before)
     assert frame["reasons"].iloc[0] == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from aiops_analysis.analysis.priority import priorities
@@ -14,7 +13,7 @@ from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.core.schema import RECOMMENDATIONS, check
 from aiops_analysis.core.units import GIB
 
-__all__ = ["DEFAULT_PRICES", "HOURS_PER_MONTH", "PriceBook", "paper", "split_node_price", "totals"]
+__all__ = ["DEFAULT_PRICES", "HOURS_PER_MONTH", "PriceBook", "paper", "split_node_price"]
 
 HOURS_PER_MONTH = 730.0
 
@@ -81,30 +80,3 @@ def _no_price(resource: str, prices: PriceBook) -> Reason:
     given = prices.cpu_hour if resource == "cpu" else prices.memory_hour
     message = f"{prices.source} has no usable {resource} price ({given:g} an hour): no money is shown."
     return Reason(Code.NO_PRICE, message, {"price_hour": given, "source": prices.source})
-
-
-_SUMS = ("request_cost", "paper", "paper_rule")
-
-
-def totals(recommendations: pd.DataFrame) -> pd.DataFrame:
-    """Money of RECOMMENDATIONS by cluster, namespace and resource, and of each cluster as a whole (namespace "").
-
-    Columns: cluster, namespace, resource, rows, priced (rows with a paper saving), request_cost, paper, paper_rule [currency / month].
-    A sum over rows of which none has a figure is NaN, and rows without one are left out of a sum.
-    """
-    parts = []
-    for whole in (True, False):
-        frame = recommendations.assign(namespace="") if whole else recommendations
-        for (cluster, namespace, resource), part in frame.groupby(["cluster", "namespace", "resource"], sort=True):
-            sums = {name: _sum(part[name]) for name in _SUMS}
-            key = {"cluster": cluster, "namespace": namespace, "resource": resource}
-            parts.append(key | {"rows": len(part), "priced": int(part["paper"].notna().sum())} | sums)
-    kinds = dict.fromkeys(("cluster", "namespace", "resource"), "str") | dict.fromkeys(("rows", "priced"), "int64")
-    columns = kinds | dict.fromkeys(_SUMS, "float64")
-    return pd.DataFrame(parts, columns=list(columns)).astype(columns)
-
-
-def _sum(values: pd.Series) -> float:
-    known = values.to_numpy(np.float64)
-    known = known[np.isfinite(known)]
-    return math.fsum(known) if len(known) else math.nan

@@ -28,7 +28,6 @@ __all__ = [
     "quote",
     "range_query",
     "runs_query",
-    "split_by_namespace",
 ]
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -267,14 +266,6 @@ def presence_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
 def namespaces_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
     """The number of containers with a working set in each namespace: how a question too large for one answer is split."""
     return f"count {scope.by('namespace')} ({scope.select(_MEMORY, _CONTAINERS, names=names)})"
-
-
-def split_by_namespace(scope: Scope, namespaces: Sequence[str], groups: int) -> tuple[Scope, ...]:
-    """The same question in at most ``groups`` parts that share no namespace, every namespace in one of them."""
-    distinct = sorted(set(namespaces))
-    count = max(1, min(groups, len(distinct)))
-    parts = (tuple(distinct[i::count]) for i in range(count))
-    return tuple(Scope(scope.cluster_label, scope.cluster, part, scope.per_cpu) for part in parts if part)
 
 
 #: What each feature needs, for the doctor: a missing metric disables the feature.
