@@ -333,12 +333,12 @@ def test_the_doctor_says_what_is_there_and_when_there_is_enough(pulled, demo_pro
     found = examine(store, source(demo_prometheus.url), now=NOW)
     assert found.server["flavour"] == "prometheus"
     assert len(found.days_stored) == 8
-    # the first stored day is 25 Oct: 7 days span to 1 Nov, 14 to 8 Nov
-    assert found.enough == {"7": "2026-11-01", "14": "2026-11-08"}
+    # the first day that can be had is 24 Oct: 7 days span to 31 Oct, 14 to 7 Nov
+    assert found.enough == {"7": "2026-10-31", "14": "2026-11-07"}
     features = {f.name: f.missing for f in found.features}
     assert features["CPU right-sizing"] == ()
     assert found.as_dict()["features"]
-    assert len(found.days_missing) == 22
+    assert found.days_missing == ("2026-10-24",)  # of the nine days that the server has, eight are stored
 
 
 def test_the_doctor_names_what_a_missing_metric_costs(tmp_path):
@@ -353,7 +353,9 @@ def test_days_are_lost_on_a_date(demo_prometheus, tmp_path):
     asked = source(demo_prometheus.url)
     kept = asked.flavour().retention
     assert kept > timedelta(days=365)
-    first = examine(open_store(tmp_path / "history", "demo"), asked, now=NOW).lost[0]
+    lost = examine(open_store(tmp_path / "history", "demo"), asked, now=NOW).lost
+    assert len(lost) == 9  # what the server does not have cannot be lost
+    first = lost[0]
     day = datetime.fromisoformat(first["day"]).replace(tzinfo=UTC)
     assert first["lost_on"] == (day + kept).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -131,6 +132,18 @@ def test_f17_missing_days_and_f33_a_damaged_one_are_named(tmp_path):
     assert "bucket-0.parquet is not what its manifest says" in found["damaged_day"]
     assert review.figures["days_stored"] == 27  # the damaged day still has its other metrics
     assert len(list((store.path / "cpu_usage" / "damaged").iterdir())) == 1
+
+
+@pytest.mark.parametrize(("kept", "said"), [(15, True), (10_950, False), (None, False)])
+def test_the_report_says_when_the_next_day_is_lost(tmp_path, kept, said):
+    store = tiny(open_store(tmp_path, "prod"), date(2026, 10, 19), 7, 1)
+    source = {"flavour": "prometheus"} | ({} if kept is None else {"retention_s": str(kept * 86_400)})
+    for kind in ("cpu_usage", "memory_working_set"):
+        manifest = store.manifest(kind, date(2026, 10, 25))
+        (store.folder(kind, date(2026, 10, 25)) / "manifest.json").write_bytes(replace(manifest, source=source).to_json())
+    found = [f["message"] for f in monthly(store, review_window(store, days=7), policy_of("seed"), DEFAULT_PRICES).findings]
+    # the newest stored day is 25 October, so 26 October is next: 15 days later it is gone
+    assert ("the server keeps 15 days: 2026-10-26 is lost on 2026-11-10 unless it is pulled before" in found) is said
 
 
 def tiny(store, first, days, rows):

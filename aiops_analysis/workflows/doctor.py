@@ -10,7 +10,8 @@ from aiops_analysis.core.window import day_start, iso, last_whole_day
 from aiops_analysis.history.store import Store
 from aiops_analysis.sources import promql
 from aiops_analysis.sources.prometheus import Prometheus
-from aiops_analysis.workflows.pull import missing_days
+from aiops_analysis.sources.promql import Scope
+from aiops_analysis.workflows.pull import missing_days, series_by_day
 
 __all__ = ["Examination", "Feature", "examine"]
 
@@ -66,16 +67,17 @@ def examine(store: Store, source: Prometheus | None, *, now: datetime, names: Ma
         server = {"url": source.url, "flavour": flavour.name, "version": flavour.version, "retention": kept}
         features = _features(source.names(), names or {})
     missing = missing_days(store, wanted, retention=retention, now=now)
-    not_there = [day for day in missing if day not in stored]
+    there = series_by_day(source, missing, Scope(), names or {}) if source is not None else dict.fromkeys(missing, 1)
+    to_pull = [day for day in missing if day not in stored and there.get(day)]
     return Examination(
         cluster=store.cluster,
         server=server,
         features=features,
         days_stored=tuple(day.isoformat() for day in stored),
-        days_missing=tuple(day.isoformat() for day in not_there),
+        days_missing=tuple(day.isoformat() for day in to_pull),
         days_open=tuple(day.isoformat() for day in missing if day in stored),
-        enough=_enough(stored, last),
-        lost=tuple(_lost(not_there, retention, now)),
+        enough=_enough(sorted({*stored, *(to_pull if source is not None else ())}), last),
+        lost=tuple(_lost(to_pull, retention, now)),
         damaged=tuple(problem for day in stored if (problem := store.damage("cpu_usage", day)) is not None),
         notes=_notes(features),
     )
@@ -89,7 +91,7 @@ def _features(present: set[str], names: Mapping[str, str]) -> tuple[Feature, ...
 
 
 def _enough(stored: list[date], last: date) -> dict[str, str]:
-    """When the history will span 7 and 14 days, counted from its first day, if every day is pulled."""
+    """When the history spans 7 and 14 days, counted from the first day that is stored or can be pulled, if every day is pulled."""
     first = stored[0] if stored else last + timedelta(days=1)
     return {str(days): (first + timedelta(days=days)).isoformat() for days in _ENOUGH}
 

@@ -19,6 +19,7 @@ __all__ = ["by_namespace", "figures_of", "findings_of", "notes_of", "summary_of"
 
 Figure = float | int | str | None
 _MOST_NAMED = 10
+_LONG_KEPT = timedelta(days=400)
 _RISKS = (Code.UNDER_REQUESTED, Code.CENSORED, Code.OOM_KILLED)
 
 
@@ -120,9 +121,11 @@ def summary_of(cluster: str, window: Window, figures: Mapping[str, Figure]) -> s
     parts = [f"From {_day(first)} to {_day(last)} the containers of {cluster} asked for {asked}; their P95 usage adds up to {used}."]
     if figures["paper_month"] is not None:
         less, more = (_money(abs(_number(figures[f"paper_{way}_month"])), currency) for way in ("decrease", "increase"))
+        paper = _number(figures["paper_month"])
+        way = "save" if paper >= 0 else "add"
         net = (
-            f"The recommendations below come to {_money(figures['paper_month'], currency)} a month on paper: {less} less for requests that "
-            f"can be lowered, {more} more for containers that need more. Prices: {figures['price_source']}. "
+            f"The recommendations below would {way} {_money(abs(paper), currency)} a month on paper: {less} less for requests that can be "
+            f"lowered, {more} more for containers that need more. Prices: {figures['price_source']}. "
             "Paper is requests times price; the bill only falls when a node goes."
         )
         parts.append(net)
@@ -152,9 +155,9 @@ def _day(day: date) -> str:
 
 
 def findings_of(
-    recommendations: pd.DataFrame, days: pd.DataFrame, source: Mapping[str, str], damaged: Sequence[str]
+    recommendations: pd.DataFrame, days: pd.DataFrame, source: Mapping[str, str], damaged: Sequence[str], newest: date
 ) -> list[dict[str, object]]:
-    """What a reader must know before trusting the numbers: code, one sentence, data."""
+    """What a reader must know before trusting the numbers: code, one sentence, data. ``newest`` is the last day in the history."""
     out: list[dict[str, object]] = [{"code": "damaged_day", "message": text, "data": {}} for text in damaged]
     missing = sorted(days.loc[(days["status"] == "missing") & (days["metric"] == "cpu_usage"), "day"])
     if missing:
@@ -176,7 +179,7 @@ def findings_of(
     if not recommendations["current_request"].notna().any() and len(recommendations):
         message = "no request of any container is known: kube-state-metrics is not scraped, or no container sets one"
         out.append({"code": "no_requests_known", "message": message, "data": {}})
-    next_lost = _next_lost(days, source)
+    next_lost = _next_lost(newest, source)
     if next_lost:
         out.append(next_lost)
     return out
@@ -186,15 +189,14 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")
 
 
-def _next_lost(days: pd.DataFrame, source: Mapping[str, str]) -> dict[str, object] | None:
-    """When the server forgets the day after the last one stored."""
-    stored = days.loc[days["status"] != "missing", "day"]
-    if not source.get("retention_s") or not len(stored):
+def _next_lost(newest: date, source: Mapping[str, str]) -> dict[str, object] | None:
+    """When the server forgets the day after the newest one stored; None where it keeps days for more than a year."""
+    kept = timedelta(seconds=int(float(source.get("retention_s", "0"))))
+    if not timedelta(0) < kept <= _LONG_KEPT:
         return None
-    kept = int(float(source["retention_s"]))
-    following = date.fromisoformat(stored.max()) + timedelta(days=1)
-    lost = following + timedelta(seconds=kept)
-    message = f"the server keeps {kept / 86_400:.0f} days: {following} is lost on {lost} unless it is pulled before"
+    following = newest + timedelta(days=1)
+    lost = following + kept
+    message = f"the server keeps {kept.days} days: {following} is lost on {lost} unless it is pulled before"
     return {"code": "next_day_lost", "message": message, "data": {"day": following.isoformat(), "lost_on": lost.isoformat()}}
 
 

@@ -25,7 +25,7 @@ from aiops_analysis.workflows.objects import merge_facts
 from aiops_analysis.workflows.pull_day import DayFrames, Question, Split, day_questions, day_result
 from aiops_analysis.workflows.weeks import write_weeks
 
-__all__ = ["ALL_KINDS", "History", "Progress", "Pulled", "load", "missing_days", "pull"]
+__all__ = ["ALL_KINDS", "History", "Progress", "Pulled", "load", "missing_days", "pull", "series_by_day"]
 
 #: Everything a day of the history consists of.
 ALL_KINDS = (*KINDS, *METRICS)
@@ -144,6 +144,22 @@ def _set_damaged_aside(store: Store, days: Sequence[date]) -> list[str]:
     return told
 
 
+def series_by_day(source: Prometheus, days: Sequence[date], scope: Scope, names: Mapping[str, str]) -> dict[date, int]:
+    """The largest number of containers at six-hour marks of each day: which of the days the server has, by one instant query."""
+    if not days:
+        return {}
+    first, last = days[0], days[-1]
+    length = (last - first).days + 1
+    answer = source.matrix(f"{promql.presence_query(scope, names)}[{length}d:{_PROBE_STEP}]", day_start(last) + DAY)
+    found: dict[date, int] = {}
+    for stamps, values in answer:
+        for stamp, value in zip(stamps, values, strict=True):
+            # a mark at midnight belongs to the day that ends there
+            day = (stamp - timedelta(seconds=1)).date()
+            found[day] = max(found.get(day, 0), int(value))
+    return found
+
+
 @dataclass
 class _Pull:
     """One pull under way."""
@@ -159,7 +175,7 @@ class _Pull:
 
     def run(self, missing: Sequence[date]) -> None:
         """Ask and store the days that the server has."""
-        series = self._series_by_day(missing)
+        series = series_by_day(self.source, missing, self.scope, self.names)
         there = [day for day in missing if series.get(day, 0) > 0]
         self.result.nothing = [day for day in missing if day not in there]
         split = self._split(there, max(series.values(), default=0))
@@ -175,21 +191,6 @@ class _Pull:
     def _tell(self, done: int, days: int, day: date | None, status: str = "") -> None:
         if self.progress is not None:
             self.progress(Progress(done, days, day, self.result.series, self.source.requests_made, status))
-
-    def _series_by_day(self, missing: Sequence[date]) -> dict[date, int]:
-        """The largest number of series at six-hour marks of each day: which days the server has, by one instant query."""
-        if not missing:
-            return {}
-        first, last = missing[0], missing[-1]
-        length = (last - first).days + 1
-        answer = self.source.matrix(f"{promql.presence_query(self.scope, self.names)}[{length}d:{_PROBE_STEP}]", day_start(last) + DAY)
-        found: dict[date, int] = {}
-        for stamps, values in answer:
-            for stamp, value in zip(stamps, values, strict=True):
-                # a mark at midnight belongs to the day that ends there
-                day = (stamp - timedelta(seconds=1)).date()
-                found[day] = max(found.get(day, 0), int(value))
-        return found
 
     def _split(self, days: Sequence[date], series: int) -> Split:
         """Namespaces in groups of at most two million points a day; known up front, so that a refused query can be split too."""

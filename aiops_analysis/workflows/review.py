@@ -116,7 +116,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         days=days,
         namespaces=namespaces,
         figures=figures,
-        findings=tuple(findings_of(recommendations, days, source, damaged)),
+        findings=tuple(findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1])),
         summary=summary_of(store.cluster, window, figures),
         fingerprint=store.fingerprint((*KINDS, *METRICS), window.days()),
         queries=queries,
