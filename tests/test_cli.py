@@ -113,7 +113,9 @@ def test_signals_end_a_verb_that_waits(number: signal.Signals, code: int, home: 
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         command = [sys.executable, "-m", "aiops_analysis", "pull", "--json", "--prometheus", f"http://127.0.0.1:{server.getsockname()[1]}"]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        # a shell hands an ignored SIGINT to what it runs in the background
+        heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heard) as process:
             connection, _ = server.accept()  # the question is under way and will never be answered
             with connection:
                 process.send_signal(number)
