@@ -90,12 +90,12 @@ def cards(items: Sequence[tuple[str, str, str, str]]) -> Table:
         if tone not in ("", "good", "warn", "bad"):
             raise ValueError(f"{tone!r} is not a tone; expected good, warn, bad or nothing")
         parts = (
-            element("dt", None, label),
-            element("dd", {"class": f"value {tone}".strip()}, value),
-            element("dd", {"class": "note"}, note),
+            element("p", {"class": "label"}, label),
+            element("p", {"class": f"value {tone}".strip()}, element("strong", None, value)),
+            element("p", {"class": "note"}, note),
         )
         cards.append(element("div", None, *parts))
-    return Table(element("dl", {"class": "headline"}, *cards), "; ".join(f"{label}: {value}" for label, value, _, _ in items))
+    return Table(element("div", {"class": "headline"}, *cards), "; ".join(f"{label}: {value}" for label, value, _, _ in items))
 
 
 def headline(figures: Mapping[str, float | int | str | None]) -> Table:
