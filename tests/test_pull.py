@@ -23,7 +23,8 @@ from aiops_analysis.history.weekly import read_weekly
 from aiops_analysis.sources.http import Server
 from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.workflows.doctor import examine
-from aiops_analysis.workflows.pull import ALL_KINDS, load, missing_days, pull
+from aiops_analysis.workflows.measure import ALL_KINDS
+from aiops_analysis.workflows.pull import load, missing_days, pull
 from tests import servers
 from tests.demo_fixtures import own_blocks
 

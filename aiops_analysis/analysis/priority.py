@@ -9,7 +9,7 @@ import pandas as pd
 
 from aiops_analysis.core.reasons import Code, Reason
 
-__all__ = ["effort_hours", "priorities"]
+__all__ = ["effort_hours", "priorities", "priority_of"]
 
 _RISKS = frozenset({Code.OOM_KILLED, Code.CENSORED, Code.THROTTLED, Code.UNDER_REQUESTED, Code.PEAK_GUARD})
 _MOST_OF_IT = 0.8  # the smallest set that holds this share of all savings is high impact
@@ -25,10 +25,11 @@ def priorities(recommendations: pd.DataFrame, *, high_impact: float = 10.0) -> l
     paper = [float(value) for value in recommendations["paper"]]
     large = _large(paper, high_impact)
     rows = zip(recommendations["change"], recommendations["reasons"], recommendations["workload_kind"], paper, strict=True)
-    return [_priority(change, reasons, kind, large=value >= large) for change, reasons, kind, value in rows]
+    return [priority_of(change, reasons, kind, large=value >= large) for change, reasons, kind, value in rows]
 
 
-def _priority(change: str, reasons: Sequence[Reason], kind: str, *, large: bool) -> str:
+def priority_of(change: str, reasons: Sequence[Reason], kind: str, *, large: bool) -> str:
+    """The priority of one row; ``large`` says that its saving is of high impact, which is not known before it is priced."""
     if change not in ("increase", "decrease"):
         return ""
     if change == "increase" and any(reason.code in _RISKS for reason in reasons):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from aiops_analysis.analysis.guards import Draft, censoring, guard
 from aiops_analysis.analysis.policy import SizingPolicy
+from aiops_analysis.analysis.priority import priority_of
 from aiops_analysis.analysis.sizing import Case, comparator, known, rule_of
 from aiops_analysis.analysis.sufficiency import completeness_of, enough_on, grade_of, refusals, settings_reasons, warnings_of
 from aiops_analysis.core.reasons import Code, Reason
@@ -17,8 +18,6 @@ from aiops_analysis.core.schema import FACTS, GROUP, KEY, RECOMMENDATIONS, RESOU
 from aiops_analysis.core.window import Window
 
 __all__ = ["recommend"]
-
-_URGENT = frozenset({Code.CENSORED, Code.OOM_KILLED, Code.UNDER_REQUESTED})
 
 
 def recommend(usage: pd.DataFrame, facts: pd.DataFrame, policy: SizingPolicy, *, cluster: str, window: Window) -> pd.DataFrame:
@@ -76,7 +75,7 @@ def _row(case: Case, cluster: str, window: Window) -> dict[str, Any]:
         "grade": grade,
         "overprovision": np.nan if odd else 1 - case.p95 / case.request,
         "change": change,
-        "priority": _priority(change, draft.reasons),
+        "priority": priority_of(change, draft.reasons, case.usage["workload_kind"], large=False),
         "reasons": draft.reasons,
         "enough_on": "",
     }
@@ -146,9 +145,3 @@ def _change(draft: Draft, request: float, limit: float) -> str:
     if request == today:
         return "increase" if draft.must_rise and limit > case.limit else "keep"
     return "increase" if request > today else "decrease"
-
-
-def _priority(change: str, reasons: list[Reason]) -> str:
-    if change in ("keep", "undetermined"):
-        return ""
-    return "do first" if change == "increase" and _URGENT & {reason.code for reason in reasons} else "backlog"

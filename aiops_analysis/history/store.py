@@ -20,7 +20,7 @@ from aiops_analysis.core.errors import StoreCorrupt, StoreError, StoreLocked, St
 from aiops_analysis.core.names import decode_path, encode_path
 from aiops_analysis.core.window import STEP
 
-__all__ = ["SCHEMA", "DayFile", "Manifest", "Store", "clusters", "open_store", "write_file"]
+__all__ = ["SCHEMA", "DayFile", "Manifest", "Store", "clusters", "open_store", "sync_folder", "write_file"]
 
 SCHEMA = 1
 _TMP = ".tmp-"
@@ -110,14 +110,15 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise StoreNotWritable(f"cannot write {path}: {error.strerror or error}; nothing that was there has changed") from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed or written in a folder (or a file) outlive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

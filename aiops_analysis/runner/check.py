@@ -18,7 +18,6 @@ __all__ = ["Failure", "bounded", "clean_metadata", "first_error", "leaking", "re
 _MOST_TEXT = 200_000  # characters of one output
 _MOST_OUTPUTS = 200  # of one cell
 _MOST_PICTURE = 2_000_000  # characters of one picture or table
-_MARKER = "papermill-error-cell-tag"
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 Failure = tuple[int, str, str]  # number of the cell, name and text of the error

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiops_analysis.core.errors import RunFailed, SettingsError
 from aiops_analysis.core.names import encode_path
+from aiops_analysis.history.store import sync_folder
 
 __all__ = ["building", "clean", "failed_folder", "publish", "stamp"]
 
@@ -94,9 +95,9 @@ def _rename(built: Path, reports: Path, parent: Path, name: str) -> Path:
             raise RunFailed(f"{parent} leads out of {reports} through a link; nothing was written there")
         built.chmod(0o755)
         for entry in [*built.rglob("*"), built]:
-            _sync(entry)
+            sync_folder(entry)
         target = _take(built, parent, name)
-        _sync(parent)
+        sync_folder(parent)
     except OSError as error:
         raise RunFailed(f"the run folder {parent / name} cannot be written ({error.strerror})") from error
     return target
@@ -116,11 +117,3 @@ def _take(built: Path, parent: Path, name: str) -> Path:
                     raise error
                 return target
     raise RunFailed(f"{parent} already holds 999 runs called {name}")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

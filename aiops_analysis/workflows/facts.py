@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.schema import FACTS, GROUP, check, empty
-from aiops_analysis.core.window import STEP, Window
+from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
-from aiops_analysis.workflows.measure import sums
+from aiops_analysis.workflows.measure import step_spans, sums
 
 __all__ = ["covered_steps", "facts_of"]
 
@@ -32,7 +32,7 @@ def facts_of(store: Store, window: Window) -> pd.DataFrame:
     inventory = read_frame(store, "inventory", days)
     if not len(inventory):
         return empty(FACTS)
-    first, last = _steps(inventory, window)
+    first, last = step_spans(inventory, window.start)
     groups = inventory.groupby(list(GROUP), sort=True)
     code = groups.ngroup().to_numpy()
     frame = inventory[list(GROUP)].assign(code=code).drop_duplicates("code").sort_values("code").drop(columns="code").reset_index(drop=True)
@@ -56,17 +56,9 @@ def facts_of(store: Store, window: Window) -> pd.DataFrame:
     return check(_with_burst(frame, read_frame(store, "burst", days[-_BURST_DAYS:])).assign(mem_at_oom=np.nan), FACTS)
 
 
-def _steps(inventory: pd.DataFrame, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """First step and step after the last of each row, counted from the window's start."""
-    base = pd.Timestamp(window.start)
-    first = ((inventory["first_seen"] - base).dt.total_seconds() // STEP).to_numpy(np.int64)
-    last = ((inventory["last_seen"] - base).dt.total_seconds() // STEP).to_numpy(np.int64)
-    return first, last
-
-
 def _known_steps(store: Store, days: Sequence[date]) -> int:
     """Steps of the window in which the inventory was recorded."""
-    return sum(1 for day in days if store.manifest("inventory", day) is not None) * (86_400 // STEP)
+    return sum(1 for day in days if store.manifest("inventory", day) is not None) * steps_of()
 
 
 def covered_steps(

@@ -11,7 +11,7 @@ import pandas as pd
 from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.savings import PriceBook
 from aiops_analysis.core.reasons import Code, Reason
-from aiops_analysis.core.schema import GRADES, GROUP, RESOURCES
+from aiops_analysis.core.schema import CHANGES, GRADES, GROUP, RESOURCES
 from aiops_analysis.core.units import human_memory
 from aiops_analysis.core.window import Window
 
@@ -87,7 +87,7 @@ def figures_of(recommendations: pd.DataFrame, days: pd.DataFrame, window: Window
         "realised_month": None,  # needs a change that was applied and measured
         "completeness": _completeness(days),
     }
-    for change in ("keep", "decrease", "increase", "undetermined"):
+    for change in CHANGES:
         out[f"rows_{change}"] = int((recommendations["change"] == change).sum())
     for grade in GRADES:
         out[f"grade_{grade}"] = int((recommendations["grade"] == grade).sum())

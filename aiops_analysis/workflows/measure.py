@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, datetime
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from aiops_analysis.analysis.usage import usage_of_block
-from aiops_analysis.core.schema import GROUP, USAGE, empty
-from aiops_analysis.core.window import Window
+from aiops_analysis.core.schema import GROUP, METRICS, USAGE, empty
+from aiops_analysis.core.window import STEP, Window
 from aiops_analysis.history.days import Block, block
+from aiops_analysis.history.inventory import KINDS
 from aiops_analysis.history.store import Store
 
-__all__ = ["METRIC_OF", "over_buckets", "sums", "usage_of"]
+__all__ = ["ALL_KINDS", "METRIC_OF", "over_buckets", "step_spans", "sums", "usage_of"]
 
 T = TypeVar("T")
 
+#: Everything a day of the history consists of.
+ALL_KINDS = (*KINDS, *METRICS)
 #: The measured series behind each resource.
 METRIC_OF = {"cpu": "cpu_usage", "memory": "memory_working_set"}
 
@@ -36,6 +39,14 @@ def over_buckets(store: Store, metric: str, days: Sequence[date], function: Call
         return [one(bucket) for bucket in range(buckets)]
     with ThreadPoolExecutor(workers, thread_name_prefix="bucket") as pool:
         return list(pool.map(one, range(buckets)))
+
+
+def step_spans(frame: pd.DataFrame, start: datetime) -> tuple[np.ndarray, np.ndarray]:
+    """First step and step after the last of each interval (first_seen, last_seen), counted from ``start``."""
+    base = pd.Timestamp(start)
+    first = ((frame["first_seen"] - base).dt.total_seconds() // STEP).to_numpy(np.int64)
+    last = ((frame["last_seen"] - base).dt.total_seconds() // STEP).to_numpy(np.int64)
+    return first, last
 
 
 def usage_of(store: Store, window: Window, resource: str, *, workers: int = 2) -> pd.DataFrame:

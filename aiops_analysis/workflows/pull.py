@@ -16,19 +16,18 @@ from aiops_analysis.core.errors import StoreCorrupt
 from aiops_analysis.core.schema import METRICS
 from aiops_analysis.core.window import DAY, Window, day_start, iso, last_whole_day, steps_of
 from aiops_analysis.history.days import commit_matrix, merge, read_day
-from aiops_analysis.history.inventory import KINDS, commit_frame, read_frame
+from aiops_analysis.history.inventory import commit_frame, read_frame
 from aiops_analysis.history.store import Manifest, Store, open_store
 from aiops_analysis.sources import promql
 from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.sources.promql import Scope
+from aiops_analysis.workflows.measure import ALL_KINDS
 from aiops_analysis.workflows.objects import merge_facts
 from aiops_analysis.workflows.pull_day import DayFrames, Question, Split, day_questions, day_result
 from aiops_analysis.workflows.weeks import write_weeks
 
-__all__ = ["ALL_KINDS", "History", "Progress", "Pulled", "load", "missing_days", "pull", "series_by_day"]
+__all__ = ["History", "Progress", "Pulled", "load", "missing_days", "pull", "series_by_day"]
 
-#: Everything a day of the history consists of.
-ALL_KINDS = (*KINDS, *METRICS)
 _IN_FLIGHT = 2
 _MOST_POINTS = 2_000_000  # of one answer (design.md section 2)
 _PROBE_STEP = "6h"

@@ -15,11 +15,10 @@ from aiops_analysis.analysis.savings import PriceBook, paper
 from aiops_analysis.core.errors import NotEnoughData, StoreCorrupt
 from aiops_analysis.core.schema import GROUP, METRICS, RESOURCES
 from aiops_analysis.core.window import Window, steps_of
-from aiops_analysis.history.inventory import KINDS
 from aiops_analysis.history.store import Store
 from aiops_analysis.workflows.facts import facts_of
 from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, notes_of, summary_of
-from aiops_analysis.workflows.measure import METRIC_OF, usage_of
+from aiops_analysis.workflows.measure import ALL_KINDS, METRIC_OF, usage_of
 
 __all__ = ["Review", "monthly", "quality", "review_window"]
 
@@ -44,19 +43,6 @@ class Review:
     source: Mapping[str, str]
     notes: tuple[str, ...]
 
-    @property
-    def origin(self) -> dict[str, str]:
-        """Where the numbers come from, in words: cluster, window, server, prices, and the fingerprint of the data."""
-        server = " ".join(self.source.get(name, "") for name in ("flavour", "version", "url")).strip()
-        window = self.window.as_dict()
-        return {
-            "cluster": self.cluster,
-            "window": f"{window['start']} to {window['end']}, end not included",
-            "source": server or "not recorded",
-            "prices": f"{self.prices.source}, {self.prices.currency}",
-            "data fingerprint": self.fingerprint,
-        }
-
 
 def review_window(store: Store, *, days: int, last: date | None = None) -> Window:
     """The window of ``days`` days that ends with ``last``, or with the newest stored day.
@@ -77,7 +63,7 @@ def monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBoo
     Raises NotEnoughData when no day of the window is stored.
     """
     damaged: list[str] = []
-    for _ in range(len(KINDS) * steps_of()):  # every turn moves one day aside, so this ends
+    for _ in range(len(ALL_KINDS) * len(list(window.days())) + 1):  # every turn but the last moves one day of one kind aside
         try:
             return _monthly(store, window, policy, prices, damaged)
         except StoreCorrupt as error:
@@ -87,7 +73,7 @@ def monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBoo
 
 def _move_aside(store: Store, window: Window, error: StoreCorrupt) -> str:
     """Move the day that an error names out of the way; the next pull asks for it again."""
-    for kind in (*KINDS, *METRICS):
+    for kind in ALL_KINDS:
         for day in window.days():
             if str(store.folder(kind, day)) in str(error):
                 with store.lock():
@@ -118,7 +104,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         figures=figures,
         findings=tuple(findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1])),
         summary=summary_of(store.cluster, window, figures),
-        fingerprint=store.fingerprint((*KINDS, *METRICS), window.days()),
+        fingerprint=store.fingerprint(ALL_KINDS, window.days()),
         queries=queries,
         source=source,
         notes=notes_of(policy, prices, window),
@@ -170,7 +156,7 @@ def _origin(store: Store, window: Window) -> tuple[dict[str, str], dict[str, str
     """The query texts of the newest day, and the server that it came from."""
     queries: dict[str, str] = {}
     source: dict[str, str] = {}
-    for kind in (*KINDS, *METRICS):
+    for kind in ALL_KINDS:
         manifests = store.manifests(kind, window.days())
         if manifests:
             newest = manifests[max(manifests)]

@@ -8,14 +8,13 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from aiops_analysis.analysis.usage import usage_of_block
 from aiops_analysis.core.schema import GROUP, RESOURCES, WEEKLY_CONTAINERS, WEEKLY_POOLS, check, empty
 from aiops_analysis.core.window import STEP, Window, day_start, steps_of
-from aiops_analysis.history.days import Block, read_day
+from aiops_analysis.history.days import read_day
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
 from aiops_analysis.history.weekly import replace_weeks, week_of
-from aiops_analysis.workflows.measure import METRIC_OF, over_buckets
+from aiops_analysis.workflows.measure import METRIC_OF, step_spans, usage_of
 
 __all__ = ["week_containers", "week_pools", "write_weeks"]
 
@@ -37,17 +36,12 @@ def write_weeks(store: Store, days: Iterable[date]) -> None:
 def week_containers(store: Store, week: date) -> pd.DataFrame:
     """WEEKLY_CONTAINERS of one week: quantiles of the pooled samples, mean request, pod-hours."""
     window = Window.of_days(week + timedelta(days=6), 7)
-    days = list(window.days())
-    inventory = read_frame(store, "inventory", days)
+    inventory = read_frame(store, "inventory", window.days())
     hours = (inventory["last_seen"] - inventory["first_seen"]).dt.total_seconds() / 3600
     frames = []
     for resource in RESOURCES:
-
-        def one(part: Block, resource: str = resource) -> pd.DataFrame:
-            return usage_of_block(part.labels, part.day, part.samples, window=window, resource=resource)
-
-        usage = [frame for frame in over_buckets(store, METRIC_OF[resource], days, one) if len(frame)]
-        if not usage:
+        usage = usage_of(store, window, resource)
+        if not len(usage):
             continue
         asked = inventory[f"{resource}_request"]
         grouped = inventory.assign(hours=hours, weighted=asked * hours, known=hours.where(asked.notna())).groupby(
@@ -55,7 +49,7 @@ def week_containers(store: Store, week: date) -> pd.DataFrame:
         )
         pods = grouped.agg(pod_hours=("hours", "sum"), weighted=("weighted", "sum"), known=("known", "sum"))
         pods = pods.assign(request=pods["weighted"] / pods["known"].where(pods["known"] > 0))
-        frames.append(pd.concat(usage, ignore_index=True).merge(pods[[*GROUP, "pod_hours", "request"]], on=list(GROUP), how="left"))
+        frames.append(usage.merge(pods[[*GROUP, "pod_hours", "request"]], on=list(GROUP), how="left"))
     if not frames:
         return empty(WEEKLY_CONTAINERS)
     return check(pd.concat(frames, ignore_index=True).assign(week=week.isoformat()), WEEKLY_CONTAINERS)
@@ -95,7 +89,7 @@ def _pool_day(store: Store, day: date) -> list[tuple[str, str, dict[str, np.ndar
     node_pool = nodes["node"].map(pool_of)
     pod_pool = inventory["node"].map(pool_of)
     pod_node = dict(zip(zip(inventory["namespace"], inventory["pod"], strict=True), pod_pool, strict=True))
-    node_spans, pod_spans = _spans(nodes, day), _spans(inventory, day)
+    node_spans, pod_spans = step_spans(nodes, day_start(day)), step_spans(inventory, day_start(day))
     per_pod = ~inventory.duplicated(["namespace", "pod", "uid", "first_seen"]).to_numpy()
     count_nodes = _stacked(pools, node_pool, np.ones(len(nodes)), *node_spans)
     expected = _stacked(pools, pod_pool, np.ones(len(inventory)), *pod_spans)
@@ -117,13 +111,6 @@ def _pool_day(store: Store, day: date) -> list[tuple[str, str, dict[str, np.ndar
             }
             out.append((pool, resource, series))
     return out
-
-
-def _spans(frame: pd.DataFrame, day: date) -> tuple[np.ndarray, np.ndarray]:
-    base = pd.Timestamp(day_start(day))
-    first = ((frame["first_seen"] - base).dt.total_seconds() // STEP).to_numpy(np.int64)
-    last = ((frame["last_seen"] - base).dt.total_seconds() // STEP).to_numpy(np.int64)
-    return first, last
 
 
 def _stacked(pools: Sequence[str], where: pd.Series, values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
