@@ -9,7 +9,7 @@ import nbformat
 import pandas as pd
 
 from aiops_analysis.core.reasons import Code, Reason
-from aiops_analysis.core.schema import KEY, METRICS, RECOMMENDATIONS, check, row_id
+from aiops_analysis.core.schema import KEY, METRICS, RECOMMENDATIONS, blank, check, row_id
 from aiops_analysis.presentation import charts, tables
 
 NAN = float("nan")
@@ -66,41 +66,45 @@ def recommendation(
     """One row of RECOMMENDATIONS; limits are three times the requests, the daily P95 swings by a tenth."""
     key = ("demo", namespace, kind, workload, container, resource)
     seen = [p95 * (0.9 + 0.2 * ((i * 3) % 7) / 6) if i != 5 else NAN for i in range(days)] if p95 == p95 else [NAN] * days
-    return dict(zip(KEY, key, strict=True)) | {
-        "id": row_id([part.encode("utf-8", "replace").decode() for part in key]),
-        "current_request": now,
-        "current_limit": now * 3,
-        "rule_request": then,
-        "rule_limit": then * 3,
-        "guarded_request": then,
-        "guarded_limit": then * 3,
-        "p50": p95 * 0.6,
-        "p95": p95,
-        "p99": p95 * 1.2,
-        "max": p95 * 1.8,
-        "upper": p95 * 1.1,
-        "grade": grade,
-        "completeness": 0.99,
-        "replicas": replicas,
-        "overprovision": 1 - p95 / now if now else NAN,
-        "paper": paper,
-        "bankable": NAN,
-        "priority": "",
-        "change": change,
-        "reasons": list(reasons),
-        "krr_request": p95,
-        "vpa_request": p95 * 1.15,
-        "pooled_p95": p95,
-        "hot_p95": NAN,
-        "unit_price": 22.5 if resource == "cpu" else 3.0,
-        "request_cost": now * replicas * 22.5,
-        "paper_rule": paper,
-        "days": days,
-        "enough_on": enough_on,
-        "daily_p95": seen,
-        "throttle_ratio": NAN,
-        "oom_kills": oom_kills,
-    }
+    return (
+        blank(RECOMMENDATIONS)
+        | dict(zip(KEY, key, strict=True))
+        | {
+            "id": row_id([part.encode("utf-8", "replace").decode() for part in key]),
+            "current_request": now,
+            "current_limit": now * 3,
+            "rule_request": then,
+            "rule_limit": then * 3,
+            "guarded_request": then,
+            "guarded_limit": then * 3,
+            "p50": p95 * 0.6,
+            "p95": p95,
+            "p99": p95 * 1.2,
+            "max": p95 * 1.8,
+            "upper": p95 * 1.1,
+            "grade": grade,
+            "completeness": 0.99,
+            "replicas": replicas,
+            "overprovision": 1 - p95 / now if now else NAN,
+            "paper": paper,
+            "bankable": NAN,
+            "priority": "",
+            "change": change,
+            "reasons": list(reasons),
+            "krr_request": p95,
+            "vpa_request": p95 * 1.15,
+            "pooled_p95": p95,
+            "hot_p95": NAN,
+            "unit_price": 22.5 if resource == "cpu" else 3.0,
+            "request_cost": now * replicas * 22.5,
+            "paper_rule": paper,
+            "days": days,
+            "enough_on": enough_on,
+            "daily_p95": seen,
+            "throttle_ratio": NAN,
+            "oom_kills": oom_kills,
+        }
+    )
 
 
 def recommendations(rows: Sequence[dict[str, object]]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_analysis.core.schema import BURST, HPAS, INVENTORY, LABELS
+from aiops_analysis.core.schema import BURST, HPAS, INVENTORY, LABELS, blank
 from aiops_analysis.core.window import Window
 from aiops_analysis.history.days import commit_matrix
 from aiops_analysis.history.inventory import commit_frame
@@ -24,7 +24,7 @@ def at(day: date, hour: float) -> datetime:
 
 
 def pod(name, start, end, *, cpu=0.2, image="registry/web:1", container="app", kind="Deployment", workload="web", **over):
-    row = {n: "" if k == "str" else np.nan for n, k in INVENTORY.columns.items()}
+    row = blank(INVENTORY) | {"role": "app"}
     row |= {"namespace": "shop", "pod": name, "uid": name, "container": container, "workload_kind": kind, "workload": workload}
     return row | {"image": image, "cpu_request": cpu, "first_seen": start, "last_seen": end} | over
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aiops_analysis.analysis.policy import PRESETS, SizingPolicy
 from aiops_analysis.analysis.rightsizing import recommend
 from aiops_analysis.core.reasons import Code
-from aiops_analysis.core.schema import FACTS, KEY, RECOMMENDATIONS, USAGE, check, empty, row_id
+from aiops_analysis.core.schema import FACTS, KEY, RECOMMENDATIONS, USAGE, blank, check, empty, row_id
 from aiops_analysis.core.units import GIB, MIB
 from aiops_analysis.core.window import Window
 
@@ -35,8 +35,7 @@ def usage(resource: str = "cpu", p95: float = 0.05, **more: object) -> dict[str,
 
 def facts(**more: object) -> dict[str, object]:
     """A FACTS row of two running pods, nothing special."""
-    kinds = {"str": "", "bool": False, "float64": NAN}
-    base = {name: kinds.get(kind, pd.NaT) for name, kind in FACTS.columns.items()}
+    base = blank(FACTS)
     base |= {"namespace": "todo", "workload_kind": "Deployment", "workload": "api", "container": "app", "qos": "Burstable", "running": True}
     base |= {"cpu_request": 0.5, "cpu_limit": 2.0, "memory_request": 1.0 * GIB, "memory_limit": 4.0 * GIB}
     base |= {"replicas": 2.0, "replicas_min": 2.0, "replicas_max": 2.0, "first_seen": START, "expected_steps": 28.0 * 288}

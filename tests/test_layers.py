@@ -23,6 +23,7 @@ DEMO = ("demo", "demo_model", "demo_objects", "demo_openmetrics", "demo_signal",
 #: Who may import whom on one floor: a module, or every module below it.
 NEIGHBOURS = {
     ("core", "core.errors"),
+    ("core.schema", "core.contract"),
     ("history.days", "history.store"),
     ("history.inventory", "history.store"),
     ("history.weekly", "history.store"),

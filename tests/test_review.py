@@ -18,7 +18,7 @@ from aiops_analysis.core.reasons import Code
 from aiops_analysis.core.schema import INVENTORY, LABELS, METRICS
 from aiops_analysis.core.window import Window
 from aiops_analysis.history.days import commit_matrix
-from aiops_analysis.history.inventory import KINDS, commit_frame
+from aiops_analysis.history.inventory import ASKED, commit_frame
 from aiops_analysis.history.store import Manifest, open_store
 from aiops_analysis.workflows.review import monthly, review_window
 
@@ -122,7 +122,7 @@ def test_a_window_without_any_day_says_what_to_do(tmp_path):
 def test_f17_missing_days_and_f33_a_damaged_one_are_named(tmp_path):
     shutil.copytree(DEMO / "demo", tmp_path / "demo")
     store = open_store(tmp_path, "demo")
-    for kind in (*KINDS, *METRICS):
+    for kind in (*ASKED, *METRICS):
         shutil.rmtree(store.folder(kind, date(2026, 10, 20)))
     broken = next(store.folder("cpu_usage", date(2026, 10, 10)).glob("*.parquet"))
     broken.write_bytes(broken.read_bytes()[:100])

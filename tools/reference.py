@@ -16,7 +16,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference.md"
 PARAMETER = re.compile(r"^(\w+): ([^=]+) = (.+?)  # (.+)$", re.MULTILINE)
-CONTRACTS = ("USAGE", "FACTS", "RECOMMENDATIONS", "INVENTORY", "NODES", "HPAS", "BURST", "WEEKLY_CONTAINERS", "WEEKLY_POOLS")
+CONTRACTS = (
+    "USAGE",
+    "FACTS",
+    "RECOMMENDATIONS",
+    "INVENTORY",
+    "NODES",
+    "HPAS",
+    "BURST",
+    "RUNS",
+    "BOUNDS",
+    "WORKLOADS",
+    "WEEKLY_CONTAINERS",
+    "WEEKLY_POOLS",
+)
 
 
 def cell(text: str) -> str:

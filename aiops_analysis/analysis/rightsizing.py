@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from aiops_analysis.analysis.priority import priority_of
 from aiops_analysis.analysis.sizing import Case, comparator, known, rule_of
 from aiops_analysis.analysis.sufficiency import completeness_of, enough_on, grade_of, refusals, settings_reasons, warnings_of
 from aiops_analysis.core.reasons import Code, Reason
-from aiops_analysis.core.schema import FACTS, GROUP, KEY, RECOMMENDATIONS, RESOURCES, USAGE, check, empty, row_id
+from aiops_analysis.core.schema import FACTS, GROUP, KEY, RECOMMENDATIONS, RESOURCES, USAGE, blank, check, empty, row_id
 from aiops_analysis.core.window import Window
 
 __all__ = ["recommend"]
@@ -37,21 +37,15 @@ def _cases(usage: pd.DataFrame, facts: pd.DataFrame, policy: SizingPolicy) -> It
     stated = {tuple(row[name] for name in GROUP): row for row in facts.to_dict("records")}
     for group in sorted({key[:-1] for key in measured} | set(stated)):
         labels = dict(zip(GROUP, group, strict=True))
-        about = stated.get(group) or _blank(FACTS.columns) | labels | {"running": True}  # unknown is not gone
+        about = stated.get(group) or blank(FACTS) | labels | {"running": True}  # unknown is not gone
         for resource in RESOURCES:
-            seen = measured.get((*group, resource)) or _blank(USAGE.columns) | labels | {"resource": resource}
+            seen = measured.get((*group, resource)) or blank(USAGE) | labels | {"resource": resource}
             yield Case(resource, seen, about, policy)
-
-
-def _blank(columns: Mapping[str, str]) -> dict[str, Any]:
-    """A row in which nothing is known."""
-    of_kind = {"str": "", "int64": 0, "bool": False, "float64": np.nan, "datetime64[s, UTC]": pd.NaT}
-    return {name: [] if kind == "object" else of_kind[kind] for name, kind in columns.items()}
 
 
 def _row(case: Case, cluster: str, window: Window) -> dict[str, Any]:
     key = (cluster, *(str(case.usage[name]) for name in GROUP), case.resource)
-    shown = dict(zip(KEY, key, strict=True)) | {"id": row_id(key)} | _measured(case)
+    shown = blank(RECOMMENDATIONS) | dict(zip(KEY, key, strict=True)) | {"id": row_id(key)} | _measured(case)
     odd = settings_reasons(case)
     refused = refusals(case)
     if refused:
@@ -105,7 +99,6 @@ def _measured(case: Case) -> dict[str, Any]:
         "vpa_request": comparator("vpa", usage),
         "throttle_ratio": np.nan if case.memory else facts["throttle_ratio"],
         "oom_kills": facts["oom_kills"] if case.memory else np.nan,
-        **dict.fromkeys(("paper", "bankable", "unit_price", "request_cost", "paper_rule"), np.nan),
     }
 
 

@@ -6,15 +6,13 @@ Units are in brackets: cpu in cores, memory in bytes, shares 0-1, money in the r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-
+from aiops_analysis.core.contract import Contract, Metric, blank, check, empty
 from aiops_analysis.core.errors import SchemaError
 
 __all__ = [
+    "BOUNDS",
     "BURST",
     "CHANGES",
     "FACTS",
@@ -28,11 +26,14 @@ __all__ = [
     "NODES",
     "RECOMMENDATIONS",
     "RESOURCES",
+    "RUNS",
     "USAGE",
     "WEEKLY_CONTAINERS",
     "WEEKLY_POOLS",
+    "WORKLOADS",
     "Contract",
     "Metric",
+    "blank",
     "check",
     "empty",
     "row_id",
@@ -48,20 +49,6 @@ RESOURCES = ("cpu", "memory")
 GRADES = ("high", "medium", "low", "refused")
 CHANGES = ("keep", "decrease", "increase", "undetermined")
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One measured series kind of the history.
-
-    ``sparse`` metrics are event counts: only series with an event are stored, and absence means 0 where targets were up.
-    """
-
-    name: str
-    unit: str
-    what: str
-    sparse: bool = False
-
-
 #: Matrices of the history, 288 steps a day.
 METRICS: dict[str, Metric] = {
     m.name: m
@@ -75,16 +62,6 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """Columns of a frame with their pandas types, and the columns that make a row unique."""
-
-    name: str
-    columns: Mapping[str, str]
-    key: tuple[str, ...] = ()
-
-
 _TIME = "datetime64[s, UTC]"
 
 #: One row per run of equal facts of one container of one pod. Requests and limits: NaN is "not set".
@@ -95,8 +72,10 @@ INVENTORY = Contract(
         "pod": "str",
         "uid": "str",
         "container": "str",
+        "role": "str",  # app | sidecar (a native one: an init container that keeps running) | init
         "workload_kind": "str",
         "workload": "str",
+        "revision": "str",  # the pod's direct owner (ReplicaSet, Job, ...): another one is another pod template; "" when unknown
         "node": "str",
         "image": "str",
         "qos": "str",  # Guaranteed | Burstable | BestEffort | ""
@@ -159,6 +138,64 @@ BURST = Contract(
         "container": "str",
         "cpu_max": "float64",  # [cores] largest rate[2m] of the day at 1 min
         "cpu_p999": "float64",  # [cores] its P99.9
+    },
+)
+
+#: One row per container of one pod of a Job: the unit in which jobs are measured (methods.md A9).
+RUNS = Contract(
+    "runs",
+    {
+        "namespace": "str",
+        "workload_kind": "str",  # CronJob where one owns the Job, else Job
+        "workload": "str",
+        "job": "str",
+        "pod": "str",
+        "container": "str",
+        "start": _TIME,  # start of the first step seen
+        "end": _TIME,  # end of the last step seen
+        "cpu_seconds": "float64",  # [core seconds] last value of its counters, summed over restarts
+        "memory_max": "float64",  # [bytes] its largest working set
+        "outcome": "str",  # succeeded | failed | running | "" when unknown
+    },
+)
+
+#: What a namespace allows: one row per run of equal values of one field of a LimitRange or ResourceQuota.
+BOUNDS = Contract(
+    "bounds",
+    {
+        "namespace": "str",
+        "kind": "str",  # LimitRange | ResourceQuota
+        "name": "str",
+        "scope": "str",  # Container | Pod | "" (quota)
+        "resource": "str",  # cpu | memory
+        # min | max | default | defaultRequest | maxLimitRequestRatio; of a quota requests.hard | requests.used | limits.hard | limits.used
+        "field": "str",
+        "value": "float64",  # [cores | bytes], or a ratio
+        "first_seen": _TIME,
+        "last_seen": _TIME,
+    },
+)
+
+#: One row per run of equal settings of one workload that only the Kubernetes API tells; a workload without a row is "not assessed".
+WORKLOADS = Contract(
+    "workloads",
+    {
+        "namespace": "str",
+        "workload_kind": "str",
+        "workload": "str",
+        "replicas": "float64",  # wanted
+        "readiness": "bool",  # every app container has a readiness probe; so the next for liveness
+        "liveness": "bool",
+        "pdb": "str",  # name of a PodDisruptionBudget that selects its pods, "" without
+        "affinity": "bool",  # has node or pod (anti-)affinity or a node selector
+        "spread": "bool",  # has topology spread constraints
+        "priority_class": "str",
+        "vpa": "str",  # name of a VerticalPodAutoscaler that targets it, "" without
+        "vpa_mode": "str",  # Off | Initial | Recreate | InPlaceOrRecreate | Auto | ""
+        "java_flags": "str",  # heap flags found in command, args or environment (-Xmx, -XX:MaxRAMPercentage), "" without
+        "resize_restart": "bool",  # a container's resizePolicy asks for a restart
+        "first_seen": _TIME,
+        "last_seen": _TIME,
     },
 )
 
@@ -269,6 +306,13 @@ FACTS = Contract(
         "mem_at_oom": "float64",  # [bytes] last peak before a kill, NaN when unknown
         "jvm": "bool",  # image or command looks like a Java runtime
         "sidecar": "bool",  # injected by a mesh
+        "role": "str",  # app | sidecar (native) | init | ""
+        "revision_pods": "float64",  # pods of the newest revision in the window, NaN when unknown
+        "java_flags": "str",  # heap flags where the Kubernetes API was asked, else ""
+        "pools": "object",  # list of (pool, pods): where its pods ran at the end of the window
+        "largest_node": "float64",  # [cores] largest allocatable CPU of the nodes of its pools, NaN when unknown
+        "largest_node_memory": "float64",  # [bytes]
+        "runs": "int64",  # finished runs of a Job or CronJob in the window
         "out_of_scope": "str",  # why the container is not sized at all ("GPU", "Windows"), "" when it is
     },
     ("namespace", "workload_kind", "workload", "container"),
@@ -317,35 +361,19 @@ RECOMMENDATIONS = Contract(
         "daily_p95": "object",
         "throttle_ratio": "float64",  # cpu rows: throttled/periods; NaN is "not applicable"
         "oom_kills": "float64",  # memory rows: kills in the window
+        "runs": "int64",  # runs that were measured of a Job or CronJob, else 0
+        "pool": "str",  # the node pool whose pods decided (DaemonSet), else ""
+        "hpa": "str",  # the HorizontalPodAutoscaler that scales the workload, "" without
+        "hpa_target": "float64",  # [percent of request] its target on this resource, NaN without
+        "hpa_target_new": "float64",  # [percent] the target that goes with the recommended request, as one change
+        "takes_effect": "str",  # in place | restart | "" where nothing changes
+        "business_p95": "float64",  # [cores | bytes] P95 of business hours, beside the all-hours one; NaN when not measured
+        "stability": "str",  # against the last run: new | same | changed | reversed | "" when there is none
+        "previous_request": "float64",  # [cores | bytes] what the last run recommended
+        "decided": "str",  # id of the decision record that keeps this row quiet, "" without
     },
     KEY,
 )
-
-
-def check(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """The frame with exactly the contract's columns, in order and cast; the argument is not changed.
-
-    Raises SchemaError that names every missing column at once, or the column that cannot be cast, or repeated keys.
-    """
-    missing = [name for name in contract.columns if name not in frame.columns]
-    if missing:
-        raise SchemaError(f"a {contract.name} frame lacks the columns {', '.join(missing)}")
-    cast = {}
-    for name, kind in contract.columns.items():
-        try:
-            cast[name] = frame[name].astype(kind) if str(frame[name].dtype) != kind else frame[name]
-        except (TypeError, ValueError) as error:
-            raise SchemaError(f"column {name} of a {contract.name} frame is {frame[name].dtype}, expected {kind}") from error
-    out = pd.DataFrame(cast, columns=list(contract.columns)).reset_index(drop=True)
-    if contract.key and out.duplicated(list(contract.key)).any():
-        row = out.loc[out.duplicated(list(contract.key)), list(contract.key)].iloc[0].to_dict()
-        raise SchemaError(f"a {contract.name} frame holds {row} more than once")
-    return out
-
-
-def empty(contract: Contract) -> pd.DataFrame:
-    """A frame of the contract without rows."""
-    return pd.DataFrame({name: pd.Series(np.empty(0), dtype="float64").astype(kind) for name, kind in contract.columns.items()})
 
 
 def row_id(values: Sequence[str]) -> str:

@@ -12,16 +12,28 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.errors import StoreCorrupt
-from aiops_analysis.core.schema import BURST, HPAS, INVENTORY, NODES, Contract, check, empty
+from aiops_analysis.core.schema import BOUNDS, BURST, HPAS, INVENTORY, NODES, RUNS, WORKLOADS, Contract, check, empty
 from aiops_analysis.history.store import Manifest, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["KINDS", "commit_frame", "pack_frame", "read_frame", "runs", "unpack_frame"]
+__all__ = ["ASKED", "KINDS", "commit_frame", "pack_frame", "read_frame", "runs", "unpack_frame"]
 
 #: Day frames of the history and their contracts.
-KINDS: dict[str, Contract] = {"inventory": INVENTORY, "nodes": NODES, "hpas": HPAS, "burst": BURST}
+KINDS: dict[str, Contract] = {
+    "inventory": INVENTORY,
+    "nodes": NODES,
+    "hpas": HPAS,
+    "burst": BURST,
+    "runs": RUNS,
+    "bounds": BOUNDS,
+    "workloads": WORKLOADS,
+}
+#: The kinds that a metrics server answers; "workloads" comes from the Kubernetes API alone.
+ASKED = tuple(kind for kind in KINDS if kind != "workloads")
+#: Columns that came later, and what an older file is taken to say: it is read, not refused.
+_LATER: dict[str, dict[str, str]] = {"inventory": {"role": "app", "revision": ""}}
 
 
 def runs(values: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,13 +88,15 @@ def unpack_frame(data: bytes, contract: Contract, where: str) -> pd.DataFrame:
     try:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         table: pa.Table = file.read()
-        missing = [name for name in contract.columns if name not in table.column_names]
+        later = {name: value for name, value in _LATER.get(contract.name, {}).items() if name not in table.column_names}
+        missing = [name for name in contract.columns if name not in table.column_names and name not in later]
         if missing:
             raise StoreCorrupt(f"{where} lacks the columns {', '.join(missing)} of {contract.name}")
-        frame = check(table.select(list(contract.columns)).to_pandas(), contract)
+        written = Contract(contract.name, {name: kind for name, kind in contract.columns.items() if name not in later})
+        frame = check(table.select(list(written.columns)).to_pandas(), written)
         if (file.metadata.metadata or {}).get(b"seal") != _seal(frame).encode():
             raise StoreCorrupt(f"{where} does not hold what was written (its seal differs)")
-        return frame
+        return check(frame.assign(**later), contract)
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise StoreCorrupt(f"{where} is not a {contract.name} file of the history ({type(error).__name__})") from error
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.errors import UsageError
-from aiops_analysis.core.schema import BURST, HPAS, INVENTORY, LABELS, METRICS, NODES, Contract, check
+from aiops_analysis.core.schema import BOUNDS, BURST, HPAS, INVENTORY, LABELS, METRICS, NODES, RUNS, Contract, check, empty
 from aiops_analysis.core.window import STEP, Window, day_start, steps_of
 from aiops_analysis.sources import demo_openmetrics, demo_story
 from aiops_analysis.sources.demo_objects import Scrapes, image_of
@@ -109,6 +109,8 @@ class DemoCluster:
                 "pod": pod.name,
                 "uid": pod.uid,
                 "container": container.name,
+                "role": "app",
+                "revision": pod.owner_name,
                 "workload_kind": pod.workload.kind,
                 "workload": pod.workload.name,
                 "node": pod.node.name,
@@ -164,6 +166,16 @@ class DemoCluster:
             for hpa in demo_story.HPAS
         ]
         return _frame(rows, ["namespace", "hpa"], HPAS)
+
+    def runs(self, day: date) -> pd.DataFrame:
+        """RUNS of a day."""
+        self._begin(day)
+        return empty(RUNS)
+
+    def bounds(self, day: date) -> pd.DataFrame:
+        """BOUNDS of a day."""
+        self._begin(day)
+        return empty(BOUNDS)
 
     def targets(self, day: date) -> np.ndarray:
         """Scrape targets that were up in each step, int64 [288]: a kubelet per node, and kube-state-metrics."""

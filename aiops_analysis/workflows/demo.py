@@ -12,7 +12,7 @@ import numpy as np
 from aiops_analysis.core.schema import METRICS
 from aiops_analysis.core.window import DAY, day_start, iso
 from aiops_analysis.history.days import commit_matrix
-from aiops_analysis.history.inventory import KINDS, commit_frame
+from aiops_analysis.history.inventory import ASKED, commit_frame
 from aiops_analysis.history.store import Manifest, Store, open_store
 from aiops_analysis.sources.demo import DemoCluster
 from aiops_analysis.workflows.weeks import write_weeks
@@ -39,8 +39,10 @@ def build_demo(root: Path, *, seed: int = 7, told: Callable[[str], None] | None 
                 "nodes": cluster.nodes(day),
                 "hpas": cluster.hpas(day),
                 "burst": cluster.burst(day),
+                "runs": cluster.runs(day),
+                "bounds": cluster.bounds(day),
             }
-            for kind in KINDS:
+            for kind in ASKED:
                 commit_frame(store, replace(about, metric=kind), frames[kind])
             matrices = cluster.matrices(day)
             for metric in METRICS:

@@ -49,7 +49,16 @@ def facts_of(store: Store, window: Window) -> pd.DataFrame:
         **_current(inventory, code, last),
     )
     frame = frame.assign(
-        jvm=frame["image"].map(lambda i: bool(_JAVA.search(i))), sidecar=frame["container"].isin(_SIDECARS), out_of_scope=""
+        role="app",
+        revision_pods=np.nan,
+        java_flags="",
+        pools=[[] for _ in range(len(frame))],
+        largest_node=np.nan,
+        largest_node_memory=np.nan,
+        runs=0,
+        jvm=frame["image"].map(lambda i: bool(_JAVA.search(i))),
+        sidecar=frame["container"].isin(_SIDECARS),
+        out_of_scope="",
     )
     frame = _with_hpas(frame, read_frame(store, "hpas", days))
     frame = _with_counts(frame, store, days)

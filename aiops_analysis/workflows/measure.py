@@ -14,15 +14,15 @@ from aiops_analysis.analysis.usage import usage_of_block
 from aiops_analysis.core.schema import GROUP, METRICS, USAGE, empty
 from aiops_analysis.core.window import STEP, Window
 from aiops_analysis.history.days import Block, block
-from aiops_analysis.history.inventory import KINDS
+from aiops_analysis.history.inventory import ASKED
 from aiops_analysis.history.store import Store
 
 __all__ = ["ALL_KINDS", "METRIC_OF", "over_buckets", "step_spans", "sums", "usage_of"]
 
 T = TypeVar("T")
 
-#: Everything a day of the history consists of.
-ALL_KINDS = (*KINDS, *METRICS)
+#: Everything of a day that a metrics server answers.
+ALL_KINDS = (*ASKED, *METRICS)
 #: The measured series behind each resource.
 METRIC_OF = {"cpu": "cpu_usage", "memory": "memory_working_set"}
 

@@ -130,6 +130,8 @@ def inventory_frame(
             "pod": [keys[r][1] for r in row],
             "uid": [keys[r][2] for r in row],
             "container": [keys[r][3] for r in row],
+            "role": "app",
+            "revision": "",
             "workload_kind": [o[0] for o in owned],
             "workload": [o[1] for o in owned],
             "node": [nodes.get(keys[r][:3]) or facts[r].get("node", "") for r in row],

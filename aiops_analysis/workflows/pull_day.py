@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.errors import QueryTooLarge
-from aiops_analysis.core.schema import BURST, LABELS, METRICS, check, empty
+from aiops_analysis.core.schema import BOUNDS, BURST, LABELS, METRICS, RUNS, check, empty
 from aiops_analysis.core.window import DAY, STEP, day_start, steps_of
 from aiops_analysis.sources import promql
 from aiops_analysis.sources.promql import Scope
@@ -165,6 +165,7 @@ def day_result(day: date, questions: Sequence[Question], answers: Sequence[objec
     )
     out.frames["hpas"] = hpas_frame(day, one["hpa_info"].labels, {"min": one["hpa_min"], "max": one["hpa_max"]}, one["hpa_target"])
     out.frames["burst"] = _burst(one["burst_max"], one["burst_p999"], owners)
+    out.frames |= {"runs": empty(RUNS), "bounds": empty(BOUNDS)}
     ceiling = _Ceiling.of(out.frames["inventory"], out.frames["nodes"])
     ended = _ended(day, out.frames["inventory"])
     for metric in _DENSE:
