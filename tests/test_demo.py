@@ -199,15 +199,15 @@ def test_nightly_report_is_a_run_each_night(inventory, demo_cluster: DemoCluster
 def test_size_of_the_cluster(inventory) -> None:
     running = inventory[inventory["last_seen"] == inventory["last_seen"].max()].drop_duplicates(["namespace", "pod"])
     assert 30 <= len(running) <= 45
-    assert 15 <= inventory.drop_duplicates(["namespace", "workload_kind", "workload"]).shape[0] <= 25
+    assert 15 <= inventory.drop_duplicates(["namespace", "workload_kind", "workload"]).shape[0] <= 28
     assert set(inventory["qos"]) == {"Guaranteed", "Burstable", "BestEffort"}
-    assert {"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Pod"} == set(inventory["workload_kind"])
+    assert {"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod"} == set(inventory["workload_kind"])
 
 
 def test_every_node_holds_what_it_is_given(demo_cluster: DemoCluster) -> None:
     for day in demo_cluster.days:
         nodes, pods = demo_cluster.nodes(day), demo_cluster.inventory(day)
-        assert len(nodes) == (7 if day == date(2026, 10, 16) else 6)
+        assert len(nodes) == (8 if day == date(2026, 10, 16) else 7)
         for hour in range(24):
             moment = pd.Timestamp(day, tz="UTC") + pd.Timedelta(hours=hour, minutes=2)
             there = pods[(pods["first_seen"] <= moment) & (pods["last_seen"] > moment)]
@@ -225,15 +225,15 @@ def test_pods_are_replaced_and_old_ones_keep_their_owner(inventory) -> None:
     evicted = inventory[(inventory["namespace"] == "todo") & (inventory["workload"] == "backend")]
     assert evicted["pod"].nunique() == 7  # 3 replicas, 1 rollout, 1 eviction
     agents = inventory[inventory["workload"] == "node-agent"]
-    assert agents["pod"].nunique() == 13  # 6 nodes, 1 rollout, 1 node that was taken away
+    assert agents["pod"].nunique() == 15  # 7 nodes, 1 rollout, 1 node that was taken away
 
 
 def test_a_spot_node_is_taken_away_and_its_pods_move(demo_cluster: DemoCluster) -> None:
     day = date(2026, 10, 16)
     targets = demo_cluster.targets(day)
     assert targets.dtype == np.int64
-    assert list(np.flatnonzero(targets == 6)) == [76]  # the one step between the old node and the new
-    assert set(targets) == {6, 7}
+    assert list(np.flatnonzero(targets == 7)) == [76]  # the one step between the old node and the new
+    assert set(targets) == {7, 8}
     nodes = demo_cluster.nodes(day)
     (old,) = nodes[nodes["last_seen"] == pd.Timestamp("2026-10-16T06:20Z")].itertuples()
     assert (old.capacity_type, old.pool, old.region, old.zone) == ("spot", "spot", "us-east-1", "us-east-1c")
@@ -248,6 +248,8 @@ def test_samples_are_there_exactly_while_the_inventory_says_so(demo_cluster: Dem
     midnight = pd.Timestamp(day, tz="UTC")
     expected: dict[tuple[str, ...], set[int]] = {}
     for row in demo_cluster.inventory(day).itertuples():
+        if row.role == "init":
+            continue  # ends before it is scraped
         first, last = ((t - midnight).total_seconds() // 300 for t in (row.first_seen, row.last_seen))
         key = (row.namespace, row.workload_kind, row.workload, row.pod, row.container)
         expected.setdefault(key, set()).update(range(int(first), int(last)))
@@ -263,7 +265,7 @@ def test_samples_are_there_exactly_while_the_inventory_says_so(demo_cluster: Dem
 
 
 def test_throttling_is_measured_where_there_is_a_cpu_limit(demo_cluster: DemoCluster) -> None:
-    inventory = demo_cluster.inventory(MONDAY)
+    inventory = demo_cluster.inventory(MONDAY).query("role != 'init'")
     limited = set(inventory.loc[inventory["cpu_limit"].notna(), "pod"] + "/" + inventory.loc[inventory["cpu_limit"].notna(), "container"])
     matrices = demo_cluster.matrices(MONDAY)
     for metric in ("cpu_throttled", "cpu_periods"):
@@ -305,7 +307,14 @@ def digest(cluster: DemoCluster, asked: list[date]) -> str:
     for day in asked:
         for metric, (labels, samples) in sorted(cluster.matrices(day).items()):
             found.update(metric.encode() + labels.to_csv(index=False).encode() + samples.astype("<f4").tobytes())
-        for frame in (cluster.inventory(day), cluster.nodes(day), cluster.hpas(day), cluster.burst(day)):
+        for frame in (
+            cluster.inventory(day),
+            cluster.nodes(day),
+            cluster.hpas(day),
+            cluster.burst(day),
+            cluster.runs(day),
+            cluster.bounds(day),
+        ):
             found.update(frame.to_csv(index=False).encode())
         found.update(cluster.targets(day).astype("<i8").tobytes())
     return found.hexdigest()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from aiops_analysis.core.schema import INVENTORY
-from aiops_analysis.workflows.objects import hpas_frame, inventory_frame, merge_facts, nodes_frame, owners_of
+from aiops_analysis.workflows.objects import Apart, hpas_frame, inventory_frame, merge_facts, nodes_frame, owners_of
 
 DAY = date(2026, 11, 1)
 NAN = np.nan
@@ -101,6 +101,32 @@ def test_a_resize_makes_two_rows():
     got = inventory([req("web-1", "cpu", [(0, 100, 0.2), (100, 288, 0.1)])], phase=[alive("web-1", 0, 288)])
     assert got["cpu_request"].tolist() == [0.2, 0.1]
     assert got["last_seen"][0] == got["first_seen"][1] == pd.Timestamp("2026-11-01T08:20Z")
+
+
+def test_init_containers_and_native_sidecars_have_their_role():
+    def told(container, policy):
+        return image("web-1", container) | {"restart_policy": policy}
+
+    apart = Apart(
+        [told("migrate", ""), told("agent", "Always")],
+        series(req("web-1", "cpu", [(0, 288, 0.3)], "migrate"), req("web-1", "memory", [(0, 288, 64.0)], "agent")),
+        series(req("web-1", "cpu", [(0, 288, 1.0)], "migrate")),
+    )
+    requests, phase = series(req("web-1", "cpu", [(0, 288, 0.2)])), series(alive("web-1", 0, 288))
+    got = inventory_frame(DAY, requests, series(), phase, [image("web-1")], [], OWNERS, (), apart).set_index("container")
+    assert got["role"].to_dict() == {"app": "app", "migrate": "init", "agent": "sidecar"}
+    assert got.loc["migrate", ["cpu_request", "cpu_limit"]].tolist() == [0.3, 1.0]
+    assert got.loc["agent", "memory_request"] == 64.0
+    assert set(got["revision"]) == {"web-abc"}
+
+
+def test_gpus_and_windows_nodes_are_marked():
+    apart = Apart(gpus=[image("web-1")], windows=frozenset({"n9"}))
+    images = [image("web-1"), image("db-0", uid="u2"), image("once-1", uid="u3")]
+    phase = series(alive("web-1", 0, 288), alive("db-0", 0, 288, "u2"), alive("once-1", 0, 288, "u3"))
+    where = [{"namespace": "shop", "pod": "db-0", "uid": "u2", "node": "n9"}]
+    got = inventory_frame(DAY, series(), series(), phase, images, where, OWNERS, (), apart).set_index("pod")
+    assert got["scope"].to_dict() == {"web-1": "GPU", "db-0": "Windows", "once-1": ""}
 
 
 def test_f16_a_finished_pod_does_not_inflate_requests():

@@ -99,7 +99,7 @@ def test_single_cpus_are_summed_first() -> None:
         ),
         # nodes have no namespace, and keep all their labels
         ("node_labels", 'max_over_time(kube_node_labels{cluster="prod"}[86400s])'),
-        ("node_info", 'max by (cluster,node,provider_id) (max_over_time(kube_node_info{cluster="prod"}[86400s]))'),
+        ("node_info", 'max by (cluster,node,provider_id,kubelet_version,os_image) (max_over_time(kube_node_info{cluster="prod"}[86400s]))'),
     ],
 )
 def test_facts(kind: str, text: str) -> None:
@@ -161,7 +161,8 @@ def test_wrong_words_are_refused(wrong, words: str) -> None:
 
 
 def test_used_names_what_the_queries_ask() -> None:
-    kinds = [promql.fact_query(kind, ALL) for kind in promql.FACTS] + [promql.runs_query(kind, ALL) for kind in promql.RUNS]
+    kinds = [promql.job_query(kind, ALL) for kind in promql.JOB_PODS]
+    kinds += [promql.fact_query(kind, ALL) for kind in promql.FACTS] + [promql.runs_query(kind, ALL) for kind in promql.RUNS]
     texts = " ".join(kinds + [promql.range_query(m, ALL) for m in promql.DENSE + promql.RAW])
     for feature, metrics in promql.USED.items():
         assert all(re.search(rf"\b{name}\b", texts) for name in metrics), feature

@@ -206,6 +206,7 @@ from aiops_analysis.core.window import Window
 from aiops_analysis.history.store import open_store
 from aiops_analysis.sources.http import Server
 from aiops_analysis.sources.prometheus import Prometheus
+from aiops_analysis.workflows.job_runs import whole_runs
 from aiops_analysis.workflows.pull import pull
 left = [int(sys.argv[3])]
 def counted(real):

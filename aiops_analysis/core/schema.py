@@ -75,6 +75,7 @@ INVENTORY = Contract(
         "role": "str",  # app | sidecar (a native one: an init container that keeps running) | init
         "workload_kind": "str",
         "workload": "str",
+        "scope": "str",  # why the container is not sized at all (GPU, Windows), "" when it is
         "revision": "str",  # the pod's direct owner (ReplicaSet, Job, ...): another one is another pod template; "" when unknown
         "node": "str",
         "image": "str",
@@ -99,6 +100,7 @@ NODES = Contract(
         "zone": "str",
         "capacity_type": "str",  # on-demand | spot | ""
         "provider_id": "str",
+        "version": "str",  # of the kubelet, such as v1.33.5, "" when unknown
         "cpu_capacity": "float64",  # [cores]
         "cpu_allocatable": "float64",  # [cores]
         "memory_capacity": "float64",  # [bytes]

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.errors import UsageError
-from aiops_analysis.core.schema import BOUNDS, BURST, HPAS, INVENTORY, LABELS, METRICS, NODES, RUNS, Contract, check, empty
+from aiops_analysis.core.schema import BOUNDS, BURST, HPAS, INVENTORY, LABELS, METRICS, NODES, RUNS, Contract, check
 from aiops_analysis.core.window import STEP, Window, day_start, steps_of
-from aiops_analysis.sources import demo_openmetrics, demo_story
-from aiops_analysis.sources.demo_objects import Scrapes, image_of
+from aiops_analysis.sources import demo_openmetrics, demo_places
+from aiops_analysis.sources.demo_objects import VERSION, Scrapes, image_of
 from aiops_analysis.sources.demo_signal import CPU_QUANTUM, MEMORY_QUANTUM
 from aiops_analysis.sources.demo_timeline import Clock, NodeLife, PodLife, node_lives, pod_lives, qos_of, resources_of
 from aiops_analysis.sources.demo_usage import WEIGHTS, Track, tracks_of
@@ -109,7 +109,8 @@ class DemoCluster:
                 "pod": pod.name,
                 "uid": pod.uid,
                 "container": container.name,
-                "role": "app",
+                "role": container.role,
+                "scope": "",
                 "revision": pod.owner_name,
                 "workload_kind": pod.workload.kind,
                 "workload": pod.workload.name,
@@ -136,6 +137,7 @@ class DemoCluster:
                 "zone": node.spec.zone,
                 "capacity_type": node.spec.capacity_type,
                 "provider_id": node.provider_id,
+                "version": VERSION,
                 "cpu_capacity": node.spec.cpu[0] / 1000,
                 "cpu_allocatable": node.spec.cpu[1] / 1000,
                 "memory_capacity": float(node.spec.memory[0] * 2**20),
@@ -163,19 +165,41 @@ class DemoCluster:
                 "max_replicas": float(hpa.max_replicas),
                 **_span(start, start + _STEPS),
             }
-            for hpa in demo_story.HPAS
+            for hpa in demo_places.HPAS
         ]
         return _frame(rows, ["namespace", "hpa"], HPAS)
 
     def runs(self, day: date) -> pd.DataFrame:
-        """RUNS of a day."""
-        self._begin(day)
-        return empty(RUNS)
+        """RUNS of a day: one row per container of each Job's pod, what its counters show at its end."""
+        start = self._begin(day)
+        rows = [
+            {
+                "namespace": track.pod.workload.namespace,
+                "workload_kind": track.pod.workload.kind,
+                "workload": track.pod.workload.name,
+                "job": track.pod.owner_name,
+                "pod": track.pod.name,
+                "container": track.container.name,
+                "start": pd.Timestamp(track.pod.start * STEP, unit="s", tz="UTC"),
+                "end": pd.Timestamp(track.pod.end * STEP, unit="s", tz="UTC"),
+                "cpu_seconds": float(track.cpu.sum()) * CPU_QUANTUM * STEP,
+                "memory_max": float(track.memory.max()) * MEMORY_QUANTUM,
+                "outcome": "succeeded",
+            }
+            for track in self._tracks
+            if track.pod.owner_kind == "Job" and start < track.last and track.first < start + _STEPS
+        ]
+        return _frame(rows, ["namespace", "pod", "container"], RUNS)
 
     def bounds(self, day: date) -> pd.DataFrame:
         """BOUNDS of a day."""
-        self._begin(day)
-        return empty(BOUNDS)
+        start = self._begin(day)
+        rows = [
+            {name: getattr(bound, name) for name in ("namespace", "kind", "name", "scope", "resource", "field")}
+            | {"value": bound.plain, **_span(start, start + _STEPS)}
+            for bound in demo_places.BOUNDS
+        ]
+        return _frame(rows, ["namespace", "kind", "name", "field", "resource"], BOUNDS)
 
     def targets(self, day: date) -> np.ndarray:
         """Scrape targets that were up in each step, int64 [288]: a kubelet per node, and kube-state-metrics."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FLAT", "Container", "Hpa", "Moment", "Node", "Revision", "Shape", "Workload"]
+__all__ = ["FLAT", "Bound", "Container", "Hpa", "Moment", "Node", "Revision", "Shape", "Workload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Container:
     surges: int = 0  # of a thousand stretches of surge_steps, those with more than twice the load
     surge_steps: int = 12
     tag: str = ""  # a sidecar has its own
+    role: str = "app"  # app | sidecar (a native one) | init; an init container ends before it is scraped
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Revision:
 class Workload:
     """One workload. ``nodes`` places its pods in turn, ``hot`` is the share of each in thousandths.
 
-    ``extra`` are pods that an HPA adds: weekdays, first and last step of the day. ``runs_at`` makes it a CronJob. ``kills`` are
+    ``extra`` are pods that an HPA adds: weekdays, first and last step of the day. ``runs_at`` makes it a Job or CronJob. ``kills`` are
     kills for memory and ``crashes`` other restarts, ``evictions`` lost pods, each (slot, moment).
     """
 
@@ -82,6 +83,7 @@ class Workload:
     since: Moment | None = None
     extra: tuple[tuple[tuple[int, ...], int, int], ...] = ()
     runs_at: int | None = None
+    runs_on: tuple[int, ...] = ()  # days ago; every day where it is empty
     kills: tuple[tuple[int, Moment], ...] = ()
     crashes: tuple[tuple[int, Moment], ...] = ()
     evictions: tuple[tuple[int, Moment], ...] = ()
@@ -111,3 +113,23 @@ class Hpa:
     utilization: int
     min_replicas: int
     max_replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One field of a LimitRange or ResourceQuota, in millicores or MiB (or a ratio)."""
+
+    namespace: str
+    kind: str
+    name: str
+    scope: str
+    resource: str
+    field: str
+    value: int
+
+    @property
+    def plain(self) -> float:
+        """The value [cores | bytes], or the ratio."""
+        if self.field == "maxLimitRequestRatio":
+            return float(self.value)
+        return self.value / 1000 if self.resource == "cpu" else float(self.value * 2**20)

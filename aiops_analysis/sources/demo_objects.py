@@ -9,14 +9,17 @@ from itertools import pairwise
 import numpy as np
 
 from aiops_analysis.core.window import STEP
+from aiops_analysis.sources.demo_places import BOUNDS, HPAS
 from aiops_analysis.sources.demo_signal import keyed
-from aiops_analysis.sources.demo_story import HPAS, WORKLOADS
+from aiops_analysis.sources.demo_story import WORKLOADS
 from aiops_analysis.sources.demo_timeline import Clock, NodeLife, PodLife, replicasets, resources_of
 from aiops_analysis.sources.demo_usage import Track
 
-__all__ = ["KUBE", "Scrapes", "Series", "image_of", "object_families", "text"]
+__all__ = ["KUBE", "VERSION", "Scrapes", "Series", "image_of", "object_families", "text"]
 
 KUBE = STEP  # [s] kube-state-metrics is scraped once a step, in its middle
+VERSION = "v1.33.5-eks-113cf36"
+_POLICY = {"sidecar": "Always", "init": ""}
 _JOB = {"job": "kube-state-metrics", "instance": "10.0.12.40:8080"}
 _Families = Iterator[tuple[str, str, Iterable["Series"]]]
 
@@ -63,6 +66,7 @@ def object_families(scrapes: Scrapes) -> _Families:
     yield from _owner_families(scrapes)
     yield from _node_families(scrapes.nodes)
     yield from _scale_families(scrapes)
+    yield from _bound_families(scrapes)
     yield "up", "gauge", _up(scrapes)
 
 
@@ -107,6 +111,7 @@ def _pod_families(pods: tuple[PodLife, ...]) -> _Families:
         ),
     )
     yield "kube_pod_start_time", "gauge", (_kube(p.start, p.gone, p.start * STEP, **_pod(p)) for p in pods)
+    yield "kube_pod_completion_time", "gauge", [_kube(p.end, p.gone, p.end * STEP, **_pod(p)) for p in pods if p.gone > p.end]
     yield "kube_pod_status_phase", "gauge", (s for p in pods for s in _phases(p))
 
 
@@ -120,10 +125,13 @@ def _phases(pod: PodLife) -> Iterator[Series]:
 
 
 def _container_families(pods: tuple[PodLife, ...]) -> _Families:
-    each = [(p, index, container.name) for p in pods for index, container in enumerate(p.workload.containers)]
-    yield "kube_pod_container_info", "gauge", (_info(p, index, name) for p, index, name in each)
-    for kind in ("request", "limit"):
-        yield f"kube_pod_container_resource_{kind}s", "gauge", [s for p, index, name in each for s in _resources(p, index, name, kind)]
+    everyone = [(p, index, container) for p in pods for index, container in enumerate(p.workload.containers)]
+    for prefix, mine in (("kube_pod_container", True), ("kube_pod_init_container", False)):
+        each = [(p, index, c.name) for p, index, c in everyone if (c.role == "app") == mine]
+        yield f"{prefix}_info", "gauge", [_info(p, index, name) for p, index, name in each]
+        for kind in ("request", "limit"):
+            yield f"{prefix}_resource_{kind}s", "gauge", [s for p, index, name in each for s in _resources(p, index, name, kind)]
+    each = [(p, index, c.name) for p, index, c in everyone if c.role == "app"]
     yield "kube_pod_container_status_restarts_total", "counter", (s for p, index, name in each for s in _restarts(p, index, name))
     yield (
         "kube_pod_container_status_last_terminated_reason",
@@ -135,6 +143,7 @@ def _container_families(pods: tuple[PodLife, ...]) -> _Families:
 def _info(pod: PodLife, index: int, name: str) -> Series:
     image = image_of(pod, index)
     digest = "".join(f"{keyed(image, part):016x}" for part in range(4))
+    policy = {} if pod.workload.containers[index].role == "app" else {"restart_policy": _POLICY[pod.workload.containers[index].role]}
     return _kube(
         pod.start,
         pod.gone,
@@ -143,6 +152,7 @@ def _info(pod: PodLife, index: int, name: str) -> Series:
         image=image,
         image_spec=image,
         image_id=f"{image.rsplit(':', 1)[0]}@sha256:{digest}",
+        **policy,
     )
 
 
@@ -198,7 +208,7 @@ def _owner_families(scrapes: Scrapes) -> _Families:
                 owner_is_controller="true",
             )
             for p in scrapes.pods
-            if p.owner_kind == "Job"
+            if p.workload.kind == "CronJob"
         ),
     )
 
@@ -227,10 +237,7 @@ def _node_families(nodes: tuple[NodeLife, ...]) -> _Families:
     yield (
         "kube_node_info",
         "gauge",
-        (
-            _kube(n.start, n.end, node=n.name, kubelet_version="v1.33.5-eks-113cf36", provider_id=n.provider_id, internal_ip=n.internal_ip)
-            for n in nodes
-        ),
+        (_kube(n.start, n.end, node=n.name, kubelet_version=VERSION, provider_id=n.provider_id, internal_ip=n.internal_ip) for n in nodes),
     )
 
 
@@ -269,6 +276,28 @@ def _scale_families(scrapes: Scrapes) -> _Families:
     )
     for kind, name in (("Deployment", "kube_deployment_spec_replicas"), ("StatefulSet", "kube_statefulset_replicas")):
         yield name, "gauge", [_replicas(scrapes, kind, namespace, workload) for namespace, workload in _named(kind)]
+
+
+def _bound_families(scrapes: Scrapes) -> _Families:
+    first, last = scrapes.clock.first, scrapes.clock.last
+    ranges = [b for b in BOUNDS if b.kind == "LimitRange"]
+    yield (
+        "kube_limitrange",
+        "gauge",
+        [
+            _kube(first, last, b.plain, namespace=b.namespace, limitrange=b.name, resource=b.resource, type=b.scope, constraint=b.field)
+            for b in ranges
+        ],
+    )
+    quotas = [(b, b.field.partition(".")) for b in BOUNDS if b.kind == "ResourceQuota"]
+    yield (
+        "kube_resourcequota",
+        "gauge",
+        [
+            _kube(first, last, b.plain, namespace=b.namespace, resourcequota=b.name, resource=f"{part[0]}.{b.resource}", type=part[2])
+            for b, part in quotas
+        ],
+    )
 
 
 def _named(kind: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The story of the demo: which nodes and workloads there are, what they ask for, what they use and what happens to them.
+"""The story of the demo: which workloads there are, what they ask for, what they use and what happens to them.
 
 It tells the team's guide: a todo application whose frontend asks for 200m and uses 45m, whose backend asks for 500m/1Gi and uses
 50m/170Mi; and beside it what a real cluster has: a throttled service, one killed for memory, one under an HPA, one three days old,
@@ -7,48 +7,13 @@ a JVM, a hot pod, a mesh, nightly jobs, a spot node that was taken away.
 
 from __future__ import annotations
 
-from aiops_analysis.sources.demo_model import Container, Hpa, Moment, Node, Revision, Shape, Workload
+from aiops_analysis.sources.demo_model import Container, Moment, Revision, Shape, Workload
+from aiops_analysis.sources.demo_places import DATABASE, OFFICE, QUIET, SHOP, STEADY
 
-__all__ = ["HPAS", "NODES", "RECLAIMED", "WORKLOADS"]
-
-_STEADY = Shape(
-    (74, 73, 72, 72, 72, 74, 78, 84, 91, 97, 99, 100, 98, 98, 100, 99, 97, 94, 90, 86, 83, 80, 78, 76), (100, 100, 101, 100, 99, 91, 90)
-)
-_OFFICE = Shape(
-    (22, 20, 19, 19, 20, 24, 33, 50, 72, 89, 96, 100, 95, 96, 99, 98, 94, 86, 72, 58, 46, 37, 30, 25), (100, 102, 103, 101, 97, 58, 54)
-)
-_SHOP = Shape(
-    (38, 27, 20, 16, 15, 18, 25, 36, 48, 57, 63, 68, 73, 72, 70, 71, 75, 82, 90, 97, 100, 93, 74, 53), (90, 91, 92, 95, 103, 114, 110)
-)
-_DATABASE = Shape(
-    (30, 46, 92, 58, 28, 30, 36, 48, 66, 80, 88, 92, 90, 91, 93, 92, 88, 82, 74, 66, 58, 48, 40, 34), (100, 101, 101, 100, 98, 80, 78)
-)
-_QUIET = Shape(
-    (60, 60, 60, 60, 60, 62, 66, 74, 84, 92, 97, 100, 96, 97, 99, 98, 94, 88, 80, 74, 68, 64, 62, 60), (100, 100, 100, 100, 100, 60, 55)
-)
-
-
-def _general(zone: str, address: str) -> Node:
-    return Node("general", "c6i.xlarge", zone, "on-demand", (4000, 3920), (7811, 6584), 58, address)
-
-
-def _spot(zone: str, address: str) -> Node:
-    return Node("spot", "m6i.large", zone, "spot", (2000, 1930), (7811, 6903), 29, address)
-
-
-NODES = (
-    _general("us-east-1a", "10-0-11-37"),
-    _general("us-east-1b", "10-0-21-84"),
-    _general("us-east-1c", "10-0-31-12"),
-    _general("us-east-1a", "10-0-11-156"),
-    _spot("us-east-1b", "10-0-22-63"),
-    _spot("us-east-1c", "10-0-32-201"),
-)
-#: The last node was a spot instance that was taken away; this is when, and the address of the one that came before it.
-RECLAIMED = (5, Moment(17, 76), "10-0-32-9")
+__all__ = ["WORKLOADS"]
 
 _SIDECAR = Container(
-    "istio-proxy", "docker.io/istio/proxyv2", (100, 2000), (128, 1024), 9, 54, _STEADY, slow=60, fast=50, follow=40, tag="1.24.1"
+    "istio-proxy", "docker.io/istio/proxyv2", (100, 2000), (128, 1024), 9, 54, STEADY, slow=60, fast=50, follow=40, tag="1.24.1"
 )
 _HOME = "registry.demo.example"
 
@@ -58,7 +23,7 @@ WORKLOADS = (
         "Deployment",
         "frontend",
         3,
-        (Container("frontend", f"{_HOME}/todo/frontend", (200, 500), (128, 256), 45, 62, _STEADY, slow=70, fast=70), _SIDECAR),
+        (Container("frontend", f"{_HOME}/todo/frontend", (200, 500), (128, 256), 45, 62, STEADY, slow=70, fast=70), _SIDECAR),
         (0, 1, 2),
         (Revision("1.14.0"), Revision("1.15.0", Moment(19, 122)), Revision("1.15.1", Moment(11, 170))),
         hot=(1000, 1015, 985),
@@ -70,7 +35,7 @@ WORKLOADS = (
         3,
         (
             Container(
-                "backend", f"{_HOME}/todo/backend", (500, 2000), (1024, 4096), 50, 170, _STEADY, slow=60, fast=60, follow=60, startup=1800
+                "backend", f"{_HOME}/todo/backend", (500, 2000), (1024, 4096), 50, 170, STEADY, slow=60, fast=60, follow=60, startup=1800
             ),
             _SIDECAR,
         ),
@@ -86,7 +51,7 @@ WORKLOADS = (
         2,
         (
             Container(
-                "postgres", "docker.io/library/postgres", (500, 1000), (1024, 2048), 310, 900, _DATABASE, days=160, slow=100, follow=60
+                "postgres", "docker.io/library/postgres", (500, 1000), (1024, 2048), 310, 900, DATABASE, days=160, slow=100, follow=60
             ),
         ),
         (0, 3),
@@ -106,7 +71,7 @@ WORKLOADS = (
                 (256, 512),
                 150,
                 190,
-                _OFFICE,
+                OFFICE,
                 days=420,
                 surges=100,
                 surge_steps=144,
@@ -129,11 +94,58 @@ WORKLOADS = (
         runs_at=12,
     ),
     Workload(
+        "todo",
+        "Deployment",
+        "legacy-export",
+        1,
+        (Container("export", f"{_HOME}/todo/legacy-export", (250, 500), (256, 512), 3, 88, QUIET, slow=60, follow=20),),
+        (3,),
+        (Revision("0.9.2"),),
+    ),
+    Workload(
+        "todo",
+        "Job",
+        "import-archive",
+        1,
+        (Container("import", f"{_HOME}/todo/import", (500, 1000), (256, 512), 610, 210, follow=0, slow=80),),
+        (4,),
+        (Revision("2.8.0"),),
+        runs_at=100,
+        runs_on=(7,),
+    ),
+    Workload(
+        "shop",
+        "Deployment",
+        "payments",
+        2,
+        (
+            Container("payments", f"{_HOME}/shop/payments", (200, 500), (256, 512), 68, 130, SHOP, days=60, slow=80, fast=60),
+            Container("migrate", f"{_HOME}/shop/payments-migrate", (300, 1000), (192, 384), 0, 0, role="init"),
+            Container(
+                "config-agent",
+                f"{_HOME}/platform/config-agent",
+                (50, 100),
+                (64, 128),
+                6,
+                30,
+                STEADY,
+                slow=60,
+                fast=50,
+                follow=20,
+                tag="0.7.1",
+                role="sidecar",
+            ),
+        ),
+        (3, 1),
+        (Revision("8.1.0"), Revision("8.2.0", Moment(10, 118), level=1600)),
+        hot=(1000, 1020),
+    ),
+    Workload(
         "shop",
         "Deployment",
         "checkout",
         2,
-        (Container("checkout", f"{_HOME}/shop/checkout", (100, 200), (192, 256), 340, 120, _SHOP, days=150, slow=90, fast=70),),
+        (Container("checkout", f"{_HOME}/shop/checkout", (100, 200), (192, 256), 340, 120, SHOP, days=150, slow=90, fast=70),),
         (2, 3),
         (Revision("5.2.0"), Revision("5.2.1", Moment(22, 140))),
     ),
@@ -164,7 +176,7 @@ WORKLOADS = (
                 (256, 384),
                 230,
                 300,
-                _SHOP,
+                SHOP,
                 days=260,
                 slow=220,
                 fast=80,
@@ -191,7 +203,7 @@ WORKLOADS = (
                 (512, 1024),
                 240,
                 690,
-                _SHOP,
+                SHOP,
                 days=300,
                 surges=80,
                 surge_steps=144,
@@ -207,7 +219,7 @@ WORKLOADS = (
         "StatefulSet",
         "cache",
         1,
-        (Container("redis", "docker.io/library/redis", (250, 250), (512, 512), 38, 340, _SHOP, days=100, slow=60, follow=90),),
+        (Container("redis", "docker.io/library/redis", (250, 250), (512, 512), 38, 340, SHOP, days=100, slow=60, follow=90),),
         (2,),
         (Revision("7.4.1"),),
     ),
@@ -216,7 +228,7 @@ WORKLOADS = (
         "Deployment",
         "webhooks",
         2,
-        (Container("webhooks", f"{_HOME}/shop/webhooks", (100, None), (96, 192), 20, 70, _SHOP, days=300, slow=90, bursts=14, surges=90),),
+        (Container("webhooks", f"{_HOME}/shop/webhooks", (100, None), (96, 192), 20, 70, SHOP, days=300, slow=90, bursts=14, surges=90),),
         (5, 4),
         (Revision("1.3.0"),),
         crashes=((0, Moment(20, 61)), (1, Moment(8, 201))),
@@ -226,7 +238,7 @@ WORKLOADS = (
         "Deployment",
         "assistant",
         2,
-        (Container("assistant", f"{_HOME}/shop/assistant", (400, 800), (768, 1024), 150, 500, _OFFICE, days=250, slow=150),),
+        (Container("assistant", f"{_HOME}/shop/assistant", (400, 800), (768, 1024), 150, 500, OFFICE, days=250, slow=150),),
         (0, 2),
         (Revision("0.1.0"),),
         since=Moment(3, 114),
@@ -244,7 +256,7 @@ WORKLOADS = (
                 (1280, 1536),
                 220,
                 1190,
-                _OFFICE,
+                OFFICE,
                 follow=10,
                 days=90,
                 slow=40,
@@ -258,11 +270,11 @@ WORKLOADS = (
         "platform",
         "DaemonSet",
         "node-agent",
-        6,
-        (Container("agent", f"{_HOME}/platform/node-agent", (100, 200), (128, 256), 28, 96, _STEADY, slow=80, follow=40),),
-        (0, 1, 2, 3, 4, 5),
+        7,
+        (Container("agent", f"{_HOME}/platform/node-agent", (100, 200), (128, 256), 28, 96, STEADY, slow=80, follow=40),),
+        (0, 1, 2, 3, 4, 5, 6),
         (Revision("4.1.0"), Revision("4.2.0", Moment(21, 84))),
-        hot=(1000, 1040, 980, 1010, 900, 920),
+        hot=(1000, 1040, 980, 1010, 620, 640, 700),
     ),
     Workload(
         "platform",
@@ -277,7 +289,7 @@ WORKLOADS = (
                 (1536, 3072),
                 240,
                 1380,
-                _QUIET,
+                QUIET,
                 days=60,
                 slow=90,
                 follow=30,
@@ -289,10 +301,31 @@ WORKLOADS = (
     ),
     Workload(
         "platform",
+        "StatefulSet",
+        "warehouse",
+        1,
+        (
+            Container(
+                "clickhouse",
+                "docker.io/clickhouse/clickhouse-server",
+                (1000, 2000),
+                (12288, 13312),
+                720,
+                10080,
+                OFFICE,
+                slow=90,
+                follow=20,
+            ),
+        ),
+        (6,),
+        (Revision("24.8.4"),),
+    ),
+    Workload(
+        "platform",
         "Deployment",
         "ingress",
         2,
-        (Container("controller", "registry.k8s.io/ingress-nginx/controller", (200, None), (256, 512), 95, 150, _SHOP, days=120, slow=90),),
+        (Container("controller", "registry.k8s.io/ingress-nginx/controller", (200, None), (256, 512), 95, 150, SHOP, days=120, slow=90),),
         (3, 0),
         (Revision("v1.11.3"),),
         evictions=((0, Moment(14, 131)),),
@@ -302,7 +335,7 @@ WORKLOADS = (
         "Deployment",
         "coredns",
         2,
-        (Container("coredns", "registry.k8s.io/coredns/coredns", (100, None), (70, 170), 6, 28, _QUIET, slow=60, follow=30),),
+        (Container("coredns", "registry.k8s.io/coredns/coredns", (100, None), (70, 170), 6, 28, QUIET, slow=60, follow=30),),
         (1, 2),
         (Revision("v1.11.3"),),
     ),
@@ -311,7 +344,7 @@ WORKLOADS = (
         "Deployment",
         "frontend",
         1,
-        (Container("frontend", f"{_HOME}/todo/frontend", (200, 500), (128, 256), 4, 48, _OFFICE, days=700, surges=180, slow=300),),
+        (Container("frontend", f"{_HOME}/todo/frontend", (200, 500), (128, 256), 4, 48, OFFICE, days=700, surges=180, slow=300),),
         (5,),
         (Revision("1.15.0"), Revision("1.15.1", Moment(12, 130)), Revision("1.16.0-rc.1", Moment(4, 123))),
     ),
@@ -320,7 +353,7 @@ WORKLOADS = (
         "Deployment",
         "backend",
         1,
-        (Container("backend", f"{_HOME}/todo/backend", (500, 2000), (1024, 4096), 6, 138, _OFFICE, days=700, slow=300, leak=12),),
+        (Container("backend", f"{_HOME}/todo/backend", (500, 2000), (1024, 4096), 6, 138, OFFICE, days=700, slow=300, leak=12),),
         (4,),
         (Revision("2.8.0"), Revision("2.9.0-rc.1", Moment(12, 135)), Revision("2.9.0-rc.2", Moment(4, 128))),
     ),
@@ -329,7 +362,7 @@ WORKLOADS = (
         "Deployment",
         "smtp",
         1,
-        (Container("smtp", "docker.io/axllent/mailpit", (None, None), (None, None), 2, 14, _QUIET, slow=100),),
+        (Container("smtp", "docker.io/axllent/mailpit", (None, None), (None, None), 2, 14, QUIET, slow=100),),
         (5,),
         (Revision("v1.21"),),
     ),
@@ -344,5 +377,3 @@ WORKLOADS = (
         since=Moment(9, 176),
     ),
 )
-
-HPAS = (Hpa("shop", "catalog", "catalog", 60, 2, 6),)

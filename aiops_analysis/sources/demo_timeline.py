@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from aiops_analysis.core.window import STEP
 from aiops_analysis.sources.demo_model import Moment, Node, Revision, Workload
+from aiops_analysis.sources.demo_places import NODES, RECLAIMED
 from aiops_analysis.sources.demo_signal import keyed, letters
-from aiops_analysis.sources.demo_story import NODES, RECLAIMED, WORKLOADS
+from aiops_analysis.sources.demo_story import WORKLOADS
 
 __all__ = ["Clock", "NodeLife", "PodLife", "node_lives", "pod_lives", "qos_of", "replicasets", "resources_of"]
 
@@ -158,9 +159,10 @@ def _added(clock: Clock, workload: Workload) -> Iterator[tuple[int, str, int, in
 
 
 def _runs(clock: Clock, workload: Workload) -> Iterator[tuple[int, str, int, int]]:
-    """The runs of a CronJob: one a night, 25 to 40 minutes long; those whose pods are still kept count too."""
+    """The runs of a CronJob, one a night, or of a Job: 25 to 40 minutes long; those whose pods are still kept count too."""
     assert workload.runs_at is not None
-    for day in range(clock.first // _DAY, clock.last // _DAY):
+    days = [clock.last // _DAY - ago for ago in workload.runs_on] or range(clock.first // _DAY, clock.last // _DAY)
+    for day in days:
         start = day * _DAY + workload.runs_at
         yield 0, str(day), start, start + 5 + keyed(clock.seed, workload.name, day) % 4
 
@@ -203,6 +205,8 @@ def _names(clock: Clock, workload: Workload, slot: int, revision: int, life: str
     if workload.kind == "CronJob":
         job = f"{workload.name}-{start * STEP // 60}"
         return "Job", job, f"{job}-{tail}"
+    if workload.kind == "Job":
+        return "Job", workload.name, f"{workload.name}-{tail}"
     if workload.kind == "DaemonSet":
         return "DaemonSet", workload.name, f"{workload.name}-{tail}"
     return "", "", workload.name

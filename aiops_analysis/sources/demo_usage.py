@@ -51,7 +51,9 @@ def tracks_of(clock: Clock) -> tuple[Track, ...]:
     groups: dict[tuple[str, str, int, int], list[Track]] = {}
     order = []
     for pod in pod_lives(clock):
-        for index in range(len(pod.workload.containers)):
+        for index, container in enumerate(pod.workload.containers):
+            if container.role == "init":  # ends before it is scraped
+                continue
             track = _demand(clock, pod, index)
             key = (pod.workload.namespace, pod.workload.name, index, pod.revision)
             order.append((key, len(groups.setdefault(key, []))))

@@ -16,12 +16,14 @@ from aiops_analysis.core.errors import UsageError
 __all__ = [
     "DENSE",
     "FACTS",
+    "JOB_PODS",
     "RAW",
     "RUNS",
     "USED",
     "Scope",
     "burst_queries",
     "fact_query",
+    "job_query",
     "matcher",
     "namespaces_query",
     "presence_query",
@@ -125,9 +127,13 @@ class Scope:
         """The same scope for some namespaces only."""
         return Scope(self.cluster_label, self.cluster, tuple(namespaces), self.per_cpu)
 
+    def labels(self, *labels: str) -> tuple[str, ...]:
+        """The labels, the cluster's first where there is one."""
+        return ((self.cluster_label,) if self.cluster_label else ()) + labels
+
     def by(self, *labels: str) -> str:
-        """The grouping, the cluster label first where there is one."""
-        return f"by ({','.join(((self.cluster_label,) if self.cluster_label else ()) + labels)})"
+        """The grouping by the labels, the cluster's first where there is one."""
+        return f"by ({','.join(self.labels(*labels))})"
 
 
 _GROUP = ("namespace", "pod", "container")
@@ -196,12 +202,16 @@ FACTS: Mapping[str, _Ask] = MappingProxyType(
         "job_owner": _Ask("kube_job_owner", ("namespace", "job_name", "owner_kind", "owner_name"), _CONTROLLER),
         "workload_relabel": _Ask(_RELABEL, ("namespace", "pod", "workload", "workload_type")),
         "images": _Ask("kube_pod_container_info", ("namespace", "pod", "uid", "container", "image", "image_spec", "image_id")),
+        "init_images": _Ask("kube_pod_init_container_info", ("namespace", "pod", "uid", "container", "image", "restart_policy")),
+        "gpus": _Ask("kube_pod_container_resource_requests", ("namespace", "pod", "uid", "container"), ('resource=~".*gpu.*"',)),
         "pod_info": _Ask("kube_pod_info", ("namespace", "pod", "uid", "node")),
         "node_labels": _Ask("kube_node_labels", (), namespaced=False),
-        "node_info": _Ask("kube_node_info", ("node", "provider_id"), namespaced=False),
+        "node_info": _Ask("kube_node_info", ("node", "provider_id", "kubelet_version", "os_image"), namespaced=False),
         "hpa_info": _Ask("kube_horizontalpodautoscaler_info", (*_HPA, "scaletargetref_kind", "scaletargetref_name")),
     }
 )
+#: What only pods of Jobs are asked, each one instant query over a day; they are kept short by the owner (methods.md A9).
+JOB_PODS = ("run_cpu", "run_memory", "run_start", "run_end", "run_outcome")
 _UNIT = ('unit=~"core|byte"',)
 _RESOURCES = ("namespace", "pod", "uid", "container", "node", "resource")
 _NODE = (("node", "resource", "unit"), ('resource=~"cpu|memory|pods"',))
@@ -210,6 +220,10 @@ RUNS: Mapping[str, _Ask] = MappingProxyType(
     {
         "requests": _Ask("kube_pod_container_resource_requests", _RESOURCES, _UNIT),
         "limits": _Ask("kube_pod_container_resource_limits", _RESOURCES, _UNIT),
+        "init_requests": _Ask("kube_pod_init_container_resource_requests", _RESOURCES, _UNIT),
+        "init_limits": _Ask("kube_pod_init_container_resource_limits", _RESOURCES, _UNIT),
+        "limit_ranges": _Ask("kube_limitrange", ("namespace", "limitrange", "resource", "type", "constraint"), ('resource=~"cpu|memory"',)),
+        "quotas": _Ask("kube_resourcequota", ("namespace", "resourcequota", "resource", "type"), ('resource=~"(.+[.])?(cpu|memory)"',)),
         "phase": _Ask("kube_pod_status_phase", ("namespace", "pod", "uid"), ('phase=~"Pending|Running"',), compare=" == 1"),
         "node_allocatable": _Ask("kube_node_status_allocatable", *_NODE, namespaced=False),
         "node_capacity": _Ask("kube_node_status_capacity", *_NODE, namespaced=False),
@@ -258,6 +272,31 @@ def burst_queries(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> dict[st
     return {"max": f"max_over_time({rate})", "p999": f"quantile_over_time(0.999, {rate})"}
 
 
+def job_query(kind: str, scope: Scope, range_s: int = 86_400, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """The instant query of one fact of JOB_PODS: the last counter values [core seconds], the largest working set [bytes], or times [s].
+
+    A restarted container is another series (its ``id``), so values are summed over those after doubles are gone.
+
+    >>> job_query("run_start", Scope()).startswith("max by (namespace,pod) (max_over_time(kube_pod_start_time[86400s]))")
+    True
+    """
+    over = f"[{range_s}s]"
+    owned = scope.select("kube_pod_owner", 'owner_kind="Job"', names=names)
+    jobs = f" and on ({','.join(scope.labels('namespace', 'pod'))}) max {scope.by('namespace', 'pod')} (max_over_time({owned}{over}))"
+    if kind == "run_cpu":
+        each = f"max {scope.by(*_GROUP, 'id')} (max_over_time({scope.select(_CPU, _CONTAINERS, names=names)}{over}))"
+        return f"sum {scope.by(*_GROUP)} ({each}){jobs}"
+    if kind == "run_memory":
+        return f"max {scope.by(*_GROUP)} (max_over_time({scope.select(_MEMORY, _CONTAINERS, names=names)}{over})){jobs}"
+    if kind == "run_outcome":
+        ended = scope.select("kube_pod_status_phase", 'phase=~"Succeeded|Failed"', names=names)
+        return f"(max {scope.by('namespace', 'pod', 'phase')} (max_over_time({ended}{over})) == 1){jobs}"
+    metric = {"run_start": "kube_pod_start_time", "run_end": "kube_pod_completion_time"}.get(kind)
+    if metric is None:
+        raise UsageError(f"{kind!a} has no query; expected one of {', '.join(JOB_PODS)}")
+    return f"max {scope.by('namespace', 'pod')} (max_over_time({scope.select(metric, names=names)}{over})){jobs}"
+
+
 def presence_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
     """The number of containers with a working set: the days that have any are the days that hold data."""
     return f"count({scope.select(_MEMORY, _CONTAINERS, names=names)})"
@@ -288,6 +327,9 @@ USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "kube_horizontalpodautoscaler_spec_max_replicas",
             "kube_horizontalpodautoscaler_spec_target_metric",
         ),
+        "init containers": ("kube_pod_init_container_info", "kube_pod_init_container_resource_requests"),
+        "job runs": ("kube_pod_start_time", "kube_pod_completion_time"),
+        "LimitRange and quota": ("kube_limitrange", "kube_resourcequota"),
         "nodes": ("kube_node_status_allocatable", "kube_node_status_capacity"),
         "node pools and prices": ("kube_node_labels", "kube_node_info"),
         "holes": ("up",),

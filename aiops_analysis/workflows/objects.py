@@ -14,7 +14,7 @@ from aiops_analysis.core.schema import HPAS, INVENTORY, NODES, check, empty
 from aiops_analysis.core.window import STEP, day_start, steps_of
 from aiops_analysis.history.inventory import runs
 
-__all__ = ["Answer", "Owners", "hpas_frame", "inventory_frame", "merge_facts", "nodes_frame", "owners_of"]
+__all__ = ["Answer", "Apart", "Owners", "hpas_frame", "inventory_frame", "merge_facts", "nodes_frame", "owners_of"]
 
 _SLOTS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
 _NODE_SLOTS = ("cpu_capacity", "cpu_allocatable", "memory_capacity", "memory_allocatable", "pods_allocatable")
@@ -48,13 +48,34 @@ class Answer(Protocol):
 
 @dataclass(frozen=True)
 class Owners:
-    """Who owns a pod: (namespace, pod) to (kind, name), with ReplicaSets and Jobs resolved to their own owners."""
+    """Who owns a pod: (namespace, pod) to (kind, name), with ReplicaSets and Jobs resolved to their own owners; ``direct`` without."""
 
     pods: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    direct: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     def of(self, namespace: str, pod: str) -> tuple[str, str]:
         """Kind and name of the workload of a pod; a pod without an owner is its own workload of kind ``Pod``."""
         return self.pods.get((namespace, pod), ("Pod", pod))
+
+    def revision(self, namespace: str, pod: str) -> str:
+        """The name of the pod's direct owner, "" without one: another ReplicaSet is another pod template."""
+        return self.direct.get((namespace, pod), ("", ""))[1]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Containers that are not plain ones: init containers with their requests and limits, GPU users, nodes that run Windows."""
+
+    init_images: Sequence[Mapping[str, str]] = ()
+    init_requests: Answer | None = None
+    init_limits: Answer | None = None
+    gpus: Sequence[Mapping[str, str]] = ()
+    windows: frozenset[str] = frozenset()
+
+    def roles(self) -> dict[tuple[str, str, str, str], str]:
+        """Role of each init container: ``sidecar`` for one that keeps running (restartPolicy Always), else ``init``."""
+        found = {_key(m): "init" for answer in (self.init_requests, self.init_limits) if answer is not None for m in answer.labels}
+        return found | {_key(m): "sidecar" if m.get("restart_policy") == "Always" else "init" for m in self.init_images}
 
 
 def owners_of(
@@ -67,6 +88,7 @@ def owners_of(
     above = {("ReplicaSet", m.get("namespace", ""), m.get("replicaset", "")): _owner(m) for m in replicaset_owner}
     above |= {("Job", m.get("namespace", ""), m.get("job_name", m.get("job", ""))): _owner(m) for m in job_owner}
     pods: dict[tuple[str, str], tuple[str, str]] = {}
+    direct: dict[tuple[str, str], tuple[str, str]] = {}
     for m in relabel:
         kind = {k.lower(): k for k in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicaSet")}.get(
             m.get("workload_type", ""), ""
@@ -77,8 +99,9 @@ def owners_of(
         owner = _owner(m)
         if owner is not None:
             namespace = m.get("namespace", "")
+            direct[namespace, m.get("pod", "")] = owner
             pods[namespace, m.get("pod", "")] = above.get((owner[0], namespace, owner[1])) or owner
-    return Owners(pods)
+    return Owners(pods, direct)
 
 
 def _owner(labels: Mapping[str, str]) -> tuple[str, str] | None:
@@ -103,44 +126,58 @@ def inventory_frame(
     pod_info: Sequence[Mapping[str, str]],
     owners: Owners,
     measured: Sequence[Mapping[str, str]] = (),
+    apart: Apart | None = None,
 ) -> pd.DataFrame:
-    """INVENTORY of one day: one row per run of equal requests and limits of each container of each pod.
+    """INVENTORY of one day: one row per run of equal requests and limits of each container of each pod, init containers too.
 
     A container is there while its pod's phase is Pending or Running; where the server has no phases, while it has a request or a limit.
     ``measured`` are labels of measured series: a container that sets nothing is known by them where the server does not list containers.
     """
-    rows, facts = _containers(requests, limits, [*images, *_unlisted(measured, images, phase)])
+    apart = apart or Apart()
+    asked = [("request", requests), ("limit", limits), ("request", apart.init_requests), ("limit", apart.init_limits)]
+    answers = [(suffix, answer) for suffix, answer in asked if answer is not None]
+    rows, facts = _containers([a for _, a in answers], [*images, *apart.init_images, *_unlisted(measured, images, phase)])
     if not rows:
         return empty(INVENTORY)
+    values = _values(rows, answers)
+    row, first, last = runs(values, _present(rows, values, phase))
+    names = list(rows)
+    keys = [names[r] for r in row]
+    nodes = {(m.get("namespace", ""), m.get("pod", ""), m.get("uid", "")): m.get("node", "") for m in pod_info}
+    node = [nodes.get(key[:3]) or facts[r].get("node", "") for r, key in zip(row, keys, strict=True)]
+    at = values[row, :, first]
+    frame = pd.DataFrame(keys, columns=["namespace", "pod", "uid", "container"]).assign(
+        node=node,
+        image=[facts[r].get("image", "") for r in row],
+        **_about(keys, node, owners, apart),
+        **{slot: at[:, i] for i, slot in enumerate(_SLOTS)},
+        **_times(day, first, last),
+    )
+    return check(frame.assign(qos=_qos(frame)), INVENTORY)
+
+
+def _about(keys: Sequence[tuple[str, str, str, str]], node: Sequence[str], owners: Owners, apart: Apart) -> dict[str, list[str]]:
+    """Owner, role and scope of each container."""
+    roles, gpus = apart.roles(), {_key(m) for m in apart.gpus}
+    owned = [owners.of(key[0], key[1]) for key in keys]
+    return {
+        "workload_kind": [kind for kind, _ in owned],
+        "workload": [name for _, name in owned],
+        "role": [roles.get(key, "app") for key in keys],
+        "scope": ["GPU" if key in gpus else "Windows" if n in apart.windows else "" for key, n in zip(keys, node, strict=True)],
+        "revision": [owners.revision(key[0], key[1]) for key in keys],
+    }
+
+
+def _values(rows: Mapping[tuple[str, str, str, str], int], answers: Sequence[tuple[str, Answer]]) -> np.ndarray:
+    """Requests and limits [rows, slots, steps], NaN where not set."""
     values = np.full((len(rows), len(_SLOTS), steps_of()), np.nan)
-    for suffix, answer in (("request", requests), ("limit", limits)):
+    for suffix, answer in answers:
         for labels, series in zip(answer.labels, answer.samples, strict=True):
             slot = f"{labels.get('resource', '')}_{suffix}"
             if slot in _SLOTS:
                 values[rows[_key(labels)], _SLOTS.index(slot)] = series
-    present = _present(rows, values, phase)
-    row, first, last = runs(values, present)
-    keys = list(rows)
-    nodes = {(m.get("namespace", ""), m.get("pod", ""), m.get("uid", "")): m.get("node", "") for m in pod_info}
-    at = values[row, :, first]
-    owned = [owners.of(keys[r][0], keys[r][1]) for r in row]
-    frame = pd.DataFrame(
-        {
-            "namespace": [keys[r][0] for r in row],
-            "pod": [keys[r][1] for r in row],
-            "uid": [keys[r][2] for r in row],
-            "container": [keys[r][3] for r in row],
-            "role": "app",
-            "revision": "",
-            "workload_kind": [o[0] for o in owned],
-            "workload": [o[1] for o in owned],
-            "node": [nodes.get(keys[r][:3]) or facts[r].get("node", "") for r in row],
-            "image": [facts[r].get("image", "") for r in row],
-            **{slot: at[:, i] for i, slot in enumerate(_SLOTS)},
-            **_times(day, first, last),
-        }
-    )
-    return check(frame.assign(qos=_qos(frame)), INVENTORY)
+    return values
 
 
 def _key(labels: Mapping[str, str]) -> tuple[str, str, str, str]:
@@ -148,12 +185,12 @@ def _key(labels: Mapping[str, str]) -> tuple[str, str, str, str]:
 
 
 def _containers(
-    requests: Answer, limits: Answer, images: Sequence[Mapping[str, str]]
+    answers: Sequence[Answer], images: Sequence[Mapping[str, str]]
 ) -> tuple[dict[tuple[str, str, str, str], int], list[dict[str, str]]]:
     """Every container seen, numbered, and its image and node where known."""
     rows: dict[tuple[str, str, str, str], int] = {}
     facts: list[dict[str, str]] = []
-    for labels in (*images, *requests.labels, *limits.labels):
+    for labels in (*images, *(m for answer in answers for m in answer.labels)):
         number = rows.setdefault(_key(labels), len(rows))
         if number == len(facts):
             facts.append({})
@@ -211,12 +248,13 @@ def nodes_frame(
                 values[number[m.get("node", "")], _NODE_SLOTS.index(slot)] = series
     row, first, last = runs(values, ~np.isnan(values).all(axis=1))
     known = {m.get("node", ""): m for m in labels}
-    provider = {m.get("node", ""): m.get("provider_id", "") for m in info}
+    about = {m.get("node", ""): m for m in info}
     at = values[row, :, first]
     frame = pd.DataFrame(
         {
             "node": [names[r] for r in row],
-            "provider_id": [provider.get(names[r], "") for r in row],
+            "provider_id": [about.get(names[r], {}).get("provider_id", "") for r in row],
+            "version": [about.get(names[r], {}).get("kubelet_version", "") for r in row],
             **{slot: at[:, i] for i, slot in enumerate(_NODE_SLOTS)},
             **_times(day, first, last),
         }

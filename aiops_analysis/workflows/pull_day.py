@@ -12,17 +12,22 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.errors import QueryTooLarge
-from aiops_analysis.core.schema import BOUNDS, BURST, LABELS, METRICS, RUNS, check, empty
-from aiops_analysis.core.window import DAY, STEP, day_start, steps_of
+from aiops_analysis.core.schema import LABELS, METRICS
+from aiops_analysis.core.window import DAY, STEP, day_start
 from aiops_analysis.sources import promql
 from aiops_analysis.sources.promql import Scope
-from aiops_analysis.workflows.objects import Answer, Owners, hpas_frame, inventory_frame, nodes_frame, owners_of
+from aiops_analysis.workflows.bounds import bounds_frame
+from aiops_analysis.workflows.events import bursts, events, owned
+from aiops_analysis.workflows.job_runs import runs_frame
+from aiops_analysis.workflows.objects import Answer, Apart, Owners, hpas_frame, inventory_frame, nodes_frame, owners_of
 
 __all__ = ["DayFrames", "Question", "RangeSource", "Split", "day_questions", "day_result"]
 
 _ABOVE_CAPACITY = 1.05  # methods.md I-11
-_FACTS = ("owner", "replicaset_owner", "job_owner", "workload_relabel", "images", "pod_info", "node_labels", "node_info", "hpa_info")
-_RUNS = ("requests", "limits", "phase", "node_allocatable", "node_capacity", "hpa_min", "hpa_max", "hpa_target", "targets")
+_OWNERS = ("owner", "replicaset_owner", "job_owner", "workload_relabel")
+_FACTS = (*_OWNERS, "images", "init_images", "gpus", "pod_info", "node_labels", "node_info", "hpa_info")
+_PODS = ("requests", "limits", "init_requests", "init_limits", "phase")
+_RUNS = (*_PODS, "limit_ranges", "quotas", "node_allocatable", "node_capacity", "hpa_min", "hpa_max", "hpa_target", "targets")
 _RAW = ("restarts", "oom_reason", "oom_events")
 _DENSE = tuple(name for name, metric in METRICS.items() if not metric.sparse)
 _UNIT = {"cpu_usage": "cpu", "memory_working_set": "memory"}
@@ -86,13 +91,17 @@ def day_questions(source: RangeSource, day: date, scope: Scope, split: Split, na
         for kind in _FACTS
     ]
     for kind in _RUNS:
-        by_namespace = each(partial(promql.runs_query, kind, names=names)) if kind in ("requests", "limits", "phase") else []
+        by_namespace = each(partial(promql.runs_query, kind, names=names)) if kind in _PODS else []
         questions.append(_range(source, kind, promql.runs_query(kind, scope, names), first, end, by_namespace, exact=True))
     # one step more than the day holds: events are differences
     questions += [
         _range(source, kind, promql.range_query(kind, scope, names), start, end, each(partial(promql.range_query, kind, names=names)))
         for kind in _RAW
     ]
+    for kind in promql.JOB_PODS:
+        questions.append(
+            _instant(source, kind, promql.job_query(kind, scope, names=names), end, each(partial(promql.job_query, kind, names=names)))
+        )
     for which, query in promql.burst_queries(scope, names).items():
         questions.append(_instant(source, f"burst_{which}", query, end, [promql.burst_queries(p, names)[which] for p in parts]))
     for metric in _DENSE:
@@ -148,37 +157,41 @@ def day_result(day: date, questions: Sequence[Question], answers: Sequence[objec
         texts = query_of.setdefault(question.name, {})
         texts[question.name if not texts else f"{question.name}.{len(texts)}"] = question.query
     one = {name: _one(found) for name, found in by_name.items()}
-    owners = owners_of(*(one[kind].labels for kind in ("owner", "replicaset_owner", "job_owner", "workload_relabel")))
-    out = DayFrames()
-    out.frames["inventory"] = inventory_frame(
-        day,
-        one["requests"],
-        one["limits"],
-        one["phase"],
-        one["images"].labels,
-        one["pod_info"].labels,
-        owners,
-        one["memory_working_set"].labels,
-    )
-    out.frames["nodes"] = nodes_frame(
-        day, one["node_capacity"], one["node_allocatable"], one["node_labels"].labels, one["node_info"].labels
-    )
-    out.frames["hpas"] = hpas_frame(day, one["hpa_info"].labels, {"min": one["hpa_min"], "max": one["hpa_max"]}, one["hpa_target"])
-    out.frames["burst"] = _burst(one["burst_max"], one["burst_p999"], owners)
-    out.frames |= {"runs": empty(RUNS), "bounds": empty(BOUNDS)}
+    owners = owners_of(*(one[kind].labels for kind in _OWNERS))
+    out = DayFrames(frames=_frames(day, one, owners))
     ceiling = _Ceiling.of(out.frames["inventory"], out.frames["nodes"])
     ended = _ended(day, out.frames["inventory"])
     for metric in _DENSE:
-        labels, samples = _owned(one[metric], owners)
+        labels, samples = owned(one[metric], owners)
         samples, dropped = _at_the_door(metric, labels, samples, ceiling, _odd(by_name[metric]))
         out.matrices[metric] = labels, _cut_after_end(labels, samples, ended)
         out.dropped[metric] = dropped
-    restarts, kills = _events(one["restarts"], one["oom_reason"], one["oom_events"], owners)
+    restarts, kills = events(one["restarts"], one["oom_reason"], one["oom_events"], owners)
     out.matrices |= {"restarts": restarts, "oom_kills": kills}
     out.targets, out.holes = _targets(one["targets"], out.matrices["cpu_usage"][1])
     out.series = sum(len(m[0]) for m in out.matrices.values())
     _describe(out, by_name, query_of)
     return out
+
+
+def _frames(day: date, one: Mapping[str, _Whole], owners: Owners) -> dict[str, pd.DataFrame]:
+    """The day's facts by kind."""
+    windows = {m.get("node", "") for m in one["node_info"].labels if "windows" in m.get("os_image", "").lower()}
+    apart = Apart(one["init_images"].labels, one["init_requests"], one["init_limits"], _positive(one["gpus"]), frozenset(windows))
+    asked = (one["requests"], one["limits"], one["phase"], one["images"].labels, one["pod_info"].labels)
+    inventory = inventory_frame(day, *asked, owners, one["memory_working_set"].labels, apart)
+    return {
+        "inventory": inventory,
+        "nodes": nodes_frame(day, one["node_capacity"], one["node_allocatable"], one["node_labels"].labels, one["node_info"].labels),
+        "hpas": hpas_frame(day, one["hpa_info"].labels, {"min": one["hpa_min"], "max": one["hpa_max"]}, one["hpa_target"]),
+        "burst": bursts(one["burst_max"], one["burst_p999"], owners),
+        "runs": runs_frame(day, one, owners, inventory),
+        "bounds": bounds_frame(day, one["limit_ranges"], one["quotas"]),
+    }
+
+
+def _positive(answer: _Whole) -> list[dict[str, str]]:
+    return [m for m, value in zip(answer.labels, answer.values, strict=True) if value > 0]
 
 
 @dataclass(frozen=True)
@@ -193,18 +206,6 @@ def _one(answers: Sequence[object]) -> _Whole:
     samples = [a.samples for a in answers if hasattr(a, "samples")]
     values = [a.values for a in answers if hasattr(a, "values")]
     return _Whole(labels, np.concatenate(samples) if samples else np.empty((0, 0)), np.concatenate(values) if values else np.empty(0))
-
-
-def _owned(answer: Answer, owners: Owners) -> tuple[pd.DataFrame, np.ndarray]:
-    """Series under their workload's name; a series without pod or container is none of ours."""
-    keep = [i for i, m in enumerate(answer.labels) if m.get("pod") and m.get("container")]
-    rows = []
-    for i in keep:
-        m = answer.labels[i]
-        namespace = m.get("namespace", "")
-        rows.append((namespace, *owners.of(namespace, m["pod"]), m["pod"], m["container"]))
-    samples = answer.samples if len(keep) == len(answer.labels) else answer.samples[keep]
-    return pd.DataFrame(rows, columns=list(LABELS), dtype="str"), samples if rows else np.empty((0, steps_of()), np.float32)
 
 
 @dataclass(frozen=True)
@@ -281,59 +282,6 @@ def _cut_after_end(labels: pd.DataFrame, samples: np.ndarray, ended: Mapping[tup
     return out
 
 
-def _increments(samples: np.ndarray) -> np.ndarray:
-    """Events of each step from raw counter values [rows, steps + 1]: differences, the value itself after a reset, NaN where not seen.
-
-    The first value of a series is where counting starts, not an event.
-    """
-    position = np.where(np.isnan(samples), -1, np.arange(samples.shape[1]))
-    last = np.maximum.accumulate(position, axis=1)
-    before = np.take_along_axis(samples, np.maximum(last[:, :-1], 0), axis=1)
-    now = samples[:, 1:]
-    difference = np.where(last[:, :-1] < 0, 0.0, now - before)
-    return np.where(np.isnan(now), np.nan, np.where(difference < 0, now, difference)).astype(np.float32)
-
-
-def _events(
-    restarts: Answer, reason: Answer, kills: Answer, owners: Owners
-) -> tuple[tuple[pd.DataFrame, np.ndarray], tuple[pd.DataFrame, np.ndarray]]:
-    """Restarts and kills for memory: a restart whose last reason is OOMKilled, united with the kernel's own counter (methods.md A6)."""
-    labels, raw = _owned(restarts, owners)
-    counted = _increments(raw) if len(labels) else np.empty((0, steps_of()), np.float32)
-    flags, flagged = _owned(reason, owners)
-    events, raw_events = _owned(kills, owners)
-    seen: dict[tuple[str, ...], np.ndarray] = {}
-    row_of = {key: i for i, key in enumerate(labels.itertuples(index=False, name=None))}
-    for i, key in enumerate(flags.itertuples(index=False, name=None)):
-        if key in row_of:
-            # the reason may be scraped a step after the counter
-            after = np.nan_to_num(flagged[i, 1:]) + np.nan_to_num(np.append(flagged[i, 2:], flagged[i, -1:]))
-            seen[key] = np.where(after > 0, np.nan_to_num(counted[row_of[key]]), 0)
-    if len(events):
-        for key, row in zip(events.itertuples(index=False, name=None), np.nan_to_num(_increments(raw_events)), strict=True):
-            seen[key] = np.maximum(seen.get(key, np.zeros(steps_of())), row)
-    keys = [key for key, row in seen.items() if row.any()]
-    killed = np.array([seen[key] for key in keys], np.float32).reshape(len(keys), steps_of())
-    some = np.flatnonzero(np.nan_to_num(counted).any(axis=1))
-    return (labels.iloc[some].reset_index(drop=True), counted[some]), (pd.DataFrame(keys, columns=list(LABELS), dtype="str"), killed)
-
-
-def _burst(largest: _Whole, p999: _Whole, owners: Owners) -> pd.DataFrame:
-    frames = []
-    for name, answer in (("cpu_max", largest), ("cpu_p999", p999)):
-        rows = [
-            (m.get("namespace", ""), *owners.of(m.get("namespace", ""), m["pod"]), m["pod"], m["container"], v) for m, v in _named(answer)
-        ]
-        frames.append(pd.DataFrame(rows, columns=[*LABELS, name]).astype(dict.fromkeys(LABELS, "str") | {name: "float64"}))
-    if not len(frames[0]):
-        return empty(BURST)
-    return check(frames[0].merge(frames[1], on=list(LABELS), how="left"), BURST)
-
-
-def _named(answer: _Whole) -> list[tuple[dict[str, str], float]]:
-    return [(m, float(v)) for m, v in zip(answer.labels, answer.values, strict=True) if m.get("pod") and m.get("container")]
-
-
 def _targets(answer: Answer, cpu: np.ndarray) -> tuple[tuple[tuple[int, int], ...] | None, int]:
     """Runs of the number of targets that were up, and the number of steps that are holes.
 
@@ -351,7 +299,9 @@ def _targets(answer: Answer, cpu: np.ndarray) -> tuple[tuple[tuple[int, int], ..
 def _describe(out: DayFrames, by_name: Mapping[str, Sequence[object]], query_of: Mapping[str, dict[str, str]]) -> None:
     """File queries, warnings and infos under the metric or kind that they belong to."""
     belongs = {
-        "inventory": ("owner", "replicaset_owner", "job_owner", "workload_relabel", "images", "pod_info", "requests", "limits", "phase"),
+        "inventory": (*_OWNERS, "images", "init_images", "gpus", "pod_info", *_PODS),
+        "runs": promql.JOB_PODS,
+        "bounds": ("limit_ranges", "quotas"),
         "nodes": ("node_labels", "node_info", "node_allocatable", "node_capacity"),
         "hpas": ("hpa_info", "hpa_min", "hpa_max", "hpa_target"),
         "burst": ("burst_max", "burst_p999"),
