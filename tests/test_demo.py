@@ -307,14 +307,7 @@ def digest(cluster: DemoCluster, asked: list[date]) -> str:
     for day in asked:
         for metric, (labels, samples) in sorted(cluster.matrices(day).items()):
             found.update(metric.encode() + labels.to_csv(index=False).encode() + samples.astype("<f4").tobytes())
-        for frame in (
-            cluster.inventory(day),
-            cluster.nodes(day),
-            cluster.hpas(day),
-            cluster.burst(day),
-            cluster.runs(day),
-            cluster.bounds(day),
-        ):
+        for frame in (getattr(cluster, kind)(day) for kind in ASKED):
             found.update(frame.to_csv(index=False).encode())
         found.update(cluster.targets(day).astype("<i8").tobytes())
     return found.hexdigest()
@@ -326,7 +319,7 @@ def test_two_demos_are_equal_and_pinned(demo_cluster: DemoCluster) -> None:
     other.matrices(some[1])  # the order of questions does not matter
     assert digest(demo_cluster, some) == digest(other, some)
     # a change of this number changes data/demo: run `make demo` with it
-    assert digest(other, some) == "88fb1b2be1c56507308415585c1ab656579897568213c91a266e693501465a00"
+    assert digest(other, some) == "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
 
 def test_another_seed_is_another_cluster_with_the_same_story(demo_cluster: DemoCluster) -> None:

@@ -129,7 +129,7 @@ def test_requests_come_back_for_running_pods(demo_prometheus: servers.Running, d
         inventory = demo_cluster.inventory(day)
         midnight = pd.Timestamp(day, tz="UTC")
         for resource in ("cpu", "memory"):
-            rows = inventory[inventory[f"{resource}_{kind}"].notna()]
+            rows = inventory[inventory[f"{resource}_{kind}"].notna() & (inventory["role"] == "app")]
             assert len(rows) > 30
             for row in rows.itertuples():
                 series = got.pop((row.namespace, row.pod, row.uid, row.container, row.node, resource))
@@ -163,6 +163,7 @@ def test_owners_come_back_for_pods_that_are_gone(demo_prometheus: servers.Runnin
     assert {"CronJob", "DaemonSet", "Deployment", "Pod", "StatefulSet"} == set(inventory["workload_kind"])
     for row in inventory.itertuples():
         assert owner_of.get((row.namespace, row.pod), ("Pod", row.pod)) == (row.workload_kind, row.workload)
+    inventory = inventory[inventory["role"] == "app"]
     images = dict(zip(zip(inventory["pod"], inventory["container"], strict=True), inventory["image"], strict=True))
     shown = {(pod, container): image for pod, container, image in fact("kube_pod_container_info", "pod", "container", "image")}
     assert images.items() <= shown.items()

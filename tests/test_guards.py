@@ -25,7 +25,7 @@ NAN = math.nan
 
 def usage(resource: str = "cpu", p95: float = 0.05, **more: object) -> dict[str, object]:
     """A USAGE row of 28 whole days with a narrow interval."""
-    base = {"namespace": "todo", "workload_kind": "Deployment", "workload": "api", "container": "app", "resource": resource}
+    base = blank(USAGE) | {"namespace": "todo", "workload_kind": "Deployment", "workload": "api", "container": "app", "resource": resource}
     base |= {"pods": 2, "days": 28, "steps": 28 * 288, "weekdays": 7, "samples": 56 * 288, "dropped": 0}
     base |= {"first_sample": START, "last_sample": END, "saturated": False, "hot_pod": "", "hot_p95": NAN}
     base |= {"p50": p95 * 0.8, "p90": p95 * 0.9, "p95": p95, "p99": p95 * 1.05, "max": p95 * 1.1, "lower": p95 * 0.98, "upper": p95 * 1.02}

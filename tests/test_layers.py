@@ -30,7 +30,8 @@ NEIGHBOURS = {
     ("history.weekly", "history.inventory"),
     ("analysis", "analysis.statistics"),
     # parts of right-sizing; that they stand in an order is what test_no_module_imports_in_a_circle holds
-    *(("analysis", f"analysis.{part}") for part in ("policy", "case", "sizing", "sufficiency", "guards", "priority")),
+    *(("analysis", f"analysis.{part}") for part in ("policy", "sizing", "java", "sufficiency", "guards", "bounds", "autoscaling")),
+    *(("analysis", f"analysis.{part}") for part in ("priority", "usage", "allocation")),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),
@@ -39,6 +40,7 @@ NEIGHBOURS = {
     ("workflows", "workflows.figures"),
     ("workflows", "workflows.measure"),
     ("workflows", "workflows.objects"),
+    ("workflows", "workflows.placement"),
     ("workflows", "workflows.pull_day"),
     ("workflows", "workflows.weeks"),
     ("workflows.doctor", "workflows.pull"),

@@ -10,6 +10,7 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from aiops_analysis.core.errors import SourceUnreachable
@@ -23,6 +24,7 @@ from aiops_analysis.history.weekly import read_weekly
 from aiops_analysis.sources.http import Server
 from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.workflows.doctor import examine
+from aiops_analysis.workflows.job_runs import whole_runs
 from aiops_analysis.workflows.measure import ALL_KINDS
 from aiops_analysis.workflows.pull import load, missing_days, pull
 from tests import servers
@@ -83,7 +85,7 @@ def test_events_of_the_demo_come_back(pulled, demo_cluster):
 
 def test_facts_of_the_demo_come_back_as_intervals(pulled, demo_cluster):
     store, _ = pulled
-    for kind in ("inventory", "nodes", "hpas"):
+    for kind in ("inventory", "nodes", "hpas", "bounds"):
         for day in window(8).days():
             want = getattr(demo_cluster, kind)(day)
             keys = [name for name in want.columns if want[name].dtype == "str"] + ["first_seen"]
@@ -95,6 +97,19 @@ def test_facts_of_the_demo_come_back_as_intervals(pulled, demo_cluster):
                     np.testing.assert_allclose(got[name], want[name], rtol=1e-6, err_msg=f"{kind} {day} {name}")
                 else:
                     assert got[name].tolist() == want[name].tolist(), f"{kind} {day} {name}"
+
+
+def test_runs_of_the_demos_jobs_come_back(pulled, demo_cluster):
+    store, _ = pulled
+    days = list(window(8).days())
+    got, want = whole_runs(read_frame(store, "runs", days)), whole_runs(pd.concat([demo_cluster.runs(day) for day in days]))
+    assert len(got) == len(want) == 9  # eight nights and one import
+    for name in ("namespace", "workload_kind", "workload", "job", "pod", "container", "start", "end", "outcome"):
+        assert got[name].tolist() == want[name].tolist()
+    # the counter is last scraped half a minute before the end of a run of at least 25 minutes
+    np.testing.assert_allclose(got["cpu_seconds"], want["cpu_seconds"], rtol=0.03)
+    assert (got["cpu_seconds"] <= want["cpu_seconds"]).all()
+    np.testing.assert_allclose(got["memory_max"], want["memory_max"], rtol=1e-6)
 
 
 def test_bursts_are_not_below_the_means(pulled):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 
+from aiops_analysis.analysis.java import heap_need
 from aiops_analysis.analysis.sizing import Case, Pair, known
 from aiops_analysis.analysis.statistics import mann_kendall, theil_sen
 from aiops_analysis.core.reasons import Code, Reason
@@ -80,6 +81,8 @@ def guard(case: Case, rule: Pair, grade: str, reasons: list[Reason]) -> Draft:
     _imbalance(draft)
     if case.facts["sidecar"]:
         draft.say(Code.SIDECAR, "This container is injected: set it through the mesh, not in the workload.")
+    if case.facts["role"] == "sidecar":
+        draft.say(Code.NATIVE_SIDECAR, "A native sidecar: an init container that keeps running, so its patch stands under initContainers.")
     _under_request(draft)
     _guarantee(draft)
     if case.memory:
@@ -99,8 +102,17 @@ def guard(case: Case, rule: Pair, grade: str, reasons: list[Reason]) -> Draft:
 
 def _imbalance(draft: Draft) -> None:
     case = draft.case
+    usage, human = case.usage, case.scale.human
+    if case.stateful and usage["hot_p95"] > usage["p95"]:
+        message = f"Ordinal {usage['hot_pod']} has the highest P95, {human(usage['hot_p95'])}; ordinals are roles, so the highest counts."
+        draft.say(Code.ORDINAL, message, pod=usage["hot_pod"], hot_p95=usage["hot_p95"], pooled_p95=usage["p95"])
+        return
+    if usage["pool_p95"] > usage["p95"]:
+        message = (
+            f"The pods of node pool {usage['pool']} have the highest P95, {human(usage['pool_p95'])}, all together {human(usage['p95'])}."
+        )
+        draft.say(Code.POOL, message, pool=usage["pool"], pool_p95=usage["pool_p95"], pooled_p95=usage["p95"])
     if case.imbalanced:
-        usage, human = case.usage, case.scale.human
         message = (
             f"Pod {usage['hot_pod']} has a P95 of {human(usage['hot_p95'])}, all pods together {human(usage['p95'])}; the hottest counts."
         )
@@ -189,11 +201,25 @@ def _java(draft: Draft) -> None:
     if not case.facts["jvm"]:
         return
     if case.memory:
-        if draft.not_below_today():
-            draft.say(Code.JVM, "A Java heap follows the memory limit: nothing is cut while the heap flags are unknown.")
+        _heap(draft)
     elif draft.raise_limit(case.scale.up(case.policy.jvm_cpu_limit)):
         least = case.scale.human(case.policy.jvm_cpu_limit)
         draft.say(Code.JVM, f"A Java runtime sizes its threads by the CPU limit: at least {least}, better 2 CPUs.")
+
+
+def _heap(draft: Draft) -> None:
+    """Memory is cut only where the heap's flags are known, and never below the heap and what stands beside it."""
+    case, scale = draft.case, draft.case.scale
+    need = heap_need(str(case.facts["java_flags"]), case.limit)
+    if not known(need):
+        if draft.not_below_today():
+            draft.say(Code.JVM, "A Java heap follows the memory limit: nothing is cut while the heap flags are unknown.")
+        return
+    least = scale.up(need)
+    today = scale.tenths(case.request) if known(case.request) else least
+    raised = draft.raise_request(min(least, today))
+    if draft.raise_limit(least) or raised:
+        draft.say(Code.JVM, f"Its heap flags need {scale.human(need)} with a quarter for what is not heap.", need=need)
 
 
 def _floor(draft: Draft) -> None:

@@ -20,6 +20,7 @@ __all__ = ["PRESETS", "SizingPolicy", "policy_of"]
 _MEASURED = (0.5, 0.9, 0.95, 0.99, 1.0)
 _LIMITS = ("factor", "request", "none", "keep")
 _BASES = ("samples", "daily_peaks")
+_HPA = ("leave", "together")
 _CPU_QUANTITIES = ("cpu_step", "cpu_floor", "jvm_cpu_limit")
 _MEMORY_QUANTITIES = ("memory_step", "memory_floor", "oom_add")
 
@@ -39,6 +40,10 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "min_completeness": (0, 1),
     "warn_completeness": (0, 1),
     "min_weekdays": (1, 7),
+    "min_runs": (1, 100_000),
+    "hpa_lowest": (1, 100),
+    "hpa_highest": (1, 1000),
+    "rollout_tolerance": (0, 100),
     "min_rollout_hours": (0, 8760),
     "warn_rollout_days": (0, 366),
     "hot_pod_ratio": (1, 1000),
@@ -63,6 +68,7 @@ _ORDERED = (
     ("min_completeness", "warn_completeness"),
     ("throttle_warn", "censored"),
     ("high_ratio", "medium_ratio"),
+    ("hpa_lowest", "hpa_highest"),
     ("cpu_request_factor", "cpu_limit_factor"),
     ("memory_request_factor", "memory_limit_factor"),
 )
@@ -95,8 +101,13 @@ class SizingPolicy:
     min_completeness: float = 0.70
     warn_completeness: float = 0.90
     min_weekdays: int = 5
+    min_runs: int = 10  # of a Job or CronJob, else refused
+    hpa: str = "leave"  # a resource that an HPA scales on: leave it, or change request and target together
+    hpa_lowest: float = 30.0  # [percent] a target outside these is refused
+    hpa_highest: float = 90.0
     min_rollout_hours: float = 24.0  # [h] of samples after the last rollout, else refused
     warn_rollout_days: float = 7.0
+    rollout_tolerance: float = 0.25  # change of the daily P95 at a rollout up to which older samples count too
     hot_pod_ratio: float = 1.25  # a pod's P95 over the pool's, above which it counts alone
     censored: float = 0.25  # throttle ratio above which the demand is unknown
     throttle_warn: float = 0.05
@@ -138,7 +149,7 @@ def _check_type(name: str, value: object, kind: object) -> None:
 
 
 def _check_choices(policy: SizingPolicy) -> None:
-    for name, choices in (("cpu_limit", _LIMITS), ("memory_limit", _LIMITS), ("memory_basis", _BASES)):
+    for name, choices in (("cpu_limit", _LIMITS), ("memory_limit", _LIMITS), ("memory_basis", _BASES), ("hpa", _HPA)):
         value = getattr(policy, name)
         if value not in choices:
             raise PolicyError(f"{name} of a policy is {ascii(value)[:60]}{_nearest(value, choices)}")

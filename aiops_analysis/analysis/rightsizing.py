@@ -2,61 +2,169 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from aiops_analysis.analysis.autoscaling import left_alone, new_target, settle
+from aiops_analysis.analysis.bounds import allowed_by, fit_node, fit_range, over_quota
 from aiops_analysis.analysis.guards import Draft, censoring, guard
 from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.priority import priority_of
-from aiops_analysis.analysis.sizing import Case, comparator, known, rule_of
+from aiops_analysis.analysis.sizing import Case, Pair, comparator, known, rule_of
 from aiops_analysis.analysis.sufficiency import completeness_of, enough_on, grade_of, refusals, settings_reasons, warnings_of
 from aiops_analysis.core.reasons import Code, Reason
-from aiops_analysis.core.schema import FACTS, GROUP, KEY, RECOMMENDATIONS, RESOURCES, USAGE, blank, check, empty, row_id
+from aiops_analysis.core.schema import BOUNDS, FACTS, GROUP, KEY, RECOMMENDATIONS, RESOURCES, USAGE, blank, check, empty, row_id
 from aiops_analysis.core.window import Window
 
 __all__ = ["recommend"]
 
 
-def recommend(usage: pd.DataFrame, facts: pd.DataFrame, policy: SizingPolicy, *, cluster: str, window: Window) -> pd.DataFrame:
+def recommend(
+    usage: pd.DataFrame,
+    facts: pd.DataFrame,
+    policy: SizingPolicy,
+    *,
+    cluster: str,
+    window: Window,
+    bounds: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """RECOMMENDATIONS of USAGE and FACTS, not priced: both resources of every container that either frame names, sorted by key.
 
-    A refused row has no number of its own, only reasons and, where time alone is missing, the date ``enough_on``. The arguments are not
-    changed. Raises SchemaError for a frame that breaks its contract.
+    ``bounds`` (BOUNDS) are the LimitRanges and quotas that the requests must fit. A refused row has no number of its own, only reasons
+    and, where time alone is missing, the date ``enough_on``. The arguments are not changed. Raises SchemaError for a frame that breaks
+    its contract.
     """
-    rows = [_row(case, cluster, window) for case in _cases(check(usage, USAGE), check(facts, FACTS), policy)]
+    allowed = allowed_by(empty(BOUNDS) if bounds is None else bounds)
+    drawn = list(_drawn(check(usage, USAGE), check(facts, FACTS), policy, window, allowed))
+    rows = [_row(draft, cluster) for draft in _with_autoscalers(drawn)]
     if not rows:
         return empty(RECOMMENDATIONS)
-    return check(pd.DataFrame(rows).sort_values(list(KEY), kind="stable"), RECOMMENDATIONS)
+    frame = pd.DataFrame(rows)
+    return check(_within_quota(frame, allowed).sort_values(list(KEY), kind="stable"), RECOMMENDATIONS)
 
 
-def _cases(usage: pd.DataFrame, facts: pd.DataFrame, policy: SizingPolicy) -> Iterator[Case]:
+@dataclass
+class _Sized:
+    """One row under way: its case, why it is refused, or its rule, draft and grade."""
+
+    case: Case
+    refused: list[Reason]
+    odd: list[Reason]
+    grade: str = "refused"
+    rule: Pair | None = None
+    draft: Draft | None = None
+    kept: bool = False
+    target: float = np.nan  # of the HPA on this resource [percent]
+    together: float = np.nan  # the target that goes with the request
+
+    @property
+    def request(self) -> float:
+        """What is recommended, today's where nothing is [cores | bytes]."""
+        sized = self.draft is not None and not self.kept and not self.refused
+        return self.case.scale.value(self.draft.request) if sized and self.draft is not None else self.case.request
+
+
+def _drawn(
+    usage: pd.DataFrame, facts: pd.DataFrame, policy: SizingPolicy, window: Window, allowed: Mapping[tuple[str, str], Mapping[str, float]]
+) -> Iterator[_Sized]:
+    """Every row of a container with its draft; whether a small change is made is decided for both resources together (methods.md A9)."""
     measured = {(*(row[name] for name in GROUP), row["resource"]): row for row in usage.to_dict("records")}
     stated = {tuple(row[name] for name in GROUP): row for row in facts.to_dict("records")}
     for group in sorted({key[:-1] for key in measured} | set(stated)):
         labels = dict(zip(GROUP, group, strict=True))
         about = stated.get(group) or blank(FACTS) | labels | {"running": True}  # unknown is not gone
+        pair = []
         for resource in RESOURCES:
             seen = measured.get((*group, resource)) or blank(USAGE) | labels | {"resource": resource}
-            yield Case(resource, seen, about, policy)
+            pair.append(_size(Case(resource, seen, about, policy, allowed.get((str(group[0]), resource), {})), window))
+        # what is left to an HPA does not change, so it gives the other resource no reason to
+        left = [policy.hpa == "leave" and bool(about[f"hpa_{sized.case.resource}"]) for sized in pair]
+        small = all(_too_small(sized) for sized, apart in zip(pair, left, strict=True) if sized.draft is not None and not apart)
+        for sized, apart in zip(pair, left, strict=True):
+            sized.kept = sized.draft is not None and (_too_small(sized) if apart else small)
+            yield sized
 
 
-def _row(case: Case, cluster: str, window: Window) -> dict[str, Any]:
-    key = (cluster, *(str(case.usage[name]) for name in GROUP), case.resource)
-    shown = blank(RECOMMENDATIONS) | dict(zip(KEY, key, strict=True)) | {"id": row_id(key)} | _measured(case)
-    odd = settings_reasons(case)
-    refused = refusals(case)
+def _size(case: Case, window: Window) -> _Sized:
+    odd, refused = settings_reasons(case), refusals(case)
     if refused:
-        return shown | _refused(case, refused, odd)
+        return _Sized(case, refused, odd)
     reasons = [*odd, *warnings_of(case, window), *censoring(case)]
     grade, rule = grade_of(case, reasons), rule_of(case)
     draft = guard(case, rule, grade, reasons)
-    kept = _hysteresis(draft)
-    scale = case.scale
-    request = case.request if kept else scale.value(draft.request)
-    limit = case.limit if kept else _limit(draft.limit, case)
+    fit_range(draft)
+    fit_node(draft)
+    return _Sized(case, [], odd, grade, rule, draft)
+
+
+def _with_autoscalers(drawn: list[_Sized]) -> list[_Sized]:
+    """Rows whose resource an HPA scales on: left alone with the one change named, or request and target changed together."""
+    pods: dict[tuple[str, str, str, str], list[_Sized]] = {}
+    for sized in drawn:
+        if sized.case.facts["role"] != "init":
+            seen = sized.case.usage
+            pods.setdefault((seen["namespace"], seen["workload_kind"], seen["workload"], sized.case.resource), []).append(sized)
+    for rows in pods.values():
+        facts, resource, policy = rows[0].case.facts, rows[0].case.resource, rows[0].case.policy
+        if not facts[f"hpa_{resource}"]:
+            continue
+        target = facts[f"hpa_{resource}_target"]
+        asked = [row for row in rows if known(row.case.request)]
+        together = new_target(target, [row.case.request for row in asked], [row.request for row in asked])
+        for row in rows:
+            row.target = target
+            if row.draft is None or (policy.hpa == "together" and row.kept):
+                continue
+            _autoscaled(row, str(facts["hpa"]), together)
+    return drawn
+
+
+def _autoscaled(row: _Sized, name: str, together: float) -> None:
+    """Refuse a row of an HPA, or give it its target."""
+    resource, policy, scale = row.case.resource, row.case.policy, row.case.scale
+    assert row.draft is not None
+    if policy.hpa == "leave":
+        request = "" if row.kept else scale.human(scale.value(row.draft.request))
+        row.refused = [left_alone(name, resource, row.target, request, together, policy)]
+        return
+    reason = settle(name, resource, row.target, together, policy)
+    if reason.code == Code.HPA_OUT_OF_RANGE:
+        row.refused = [reason]
+    else:
+        row.draft.reasons.append(reason)
+        row.together = together
+
+
+def _within_quota(frame: pd.DataFrame, allowed: Mapping[tuple[str, str], Mapping[str, float]]) -> pd.DataFrame:
+    """Increases say when the namespace's quota has no room for them."""
+    # init containers ask only while nothing else of the pod runs
+    counted = frame[frame["role"] != "init"]
+    asked = counted["guarded_request"].fillna(counted["current_request"]).fillna(counted["current_limit"]) * counted["replicas"]
+    found = over_quota(counted.assign(asked=asked), allowed)
+    rows = zip(frame["namespace"], frame["resource"], frame["change"], frame["reasons"], strict=True)
+    reasons = [
+        [*said, found[namespace, resource]] if change == "increase" and (namespace, resource) in found else said
+        for namespace, resource, change, said in rows
+    ]
+    return frame.assign(reasons=pd.Series(reasons, index=frame.index, dtype="object"))
+
+
+def _row(sized: _Sized, cluster: str) -> dict[str, Any]:
+    case = sized.case
+    key = (cluster, *(str(case.usage[name]) for name in GROUP), case.resource)
+    shown = blank(RECOMMENDATIONS) | dict(zip(KEY, key, strict=True)) | {"id": row_id(key)} | _measured(case)
+    shown |= {"hpa_target": sized.target, "hpa_target_new": sized.together}
+    if sized.refused or sized.draft is None or sized.rule is None:
+        return shown | _refused(case, sized.refused, sized.odd)
+    scale, draft, rule = case.scale, sized.draft, sized.rule
+    request = case.request if sized.kept else scale.value(draft.request)
+    limit = case.limit if sized.kept else _limit(draft.limit, case)
+    if sized.kept:
+        _say_kept(draft)
     change = _change(draft, request, limit)
     if case.usage["upper"] > request:
         message = f"The upper bound of the P95, {scale.human(case.usage['upper'])}, is above the recommended {scale.human(request)}."
@@ -66,12 +174,12 @@ def _row(case: Case, cluster: str, window: Window) -> dict[str, Any]:
         "rule_limit": _limit(rule.limit, case),
         "guarded_request": request,
         "guarded_limit": limit,
-        "grade": grade,
-        "overprovision": np.nan if odd else 1 - case.p95 / case.request,
+        "grade": sized.grade,
+        "overprovision": np.nan if sized.odd else 1 - case.p95 / case.request,
         "change": change,
         "priority": priority_of(change, draft.reasons, case.usage["workload_kind"], large=False),
         "reasons": draft.reasons,
-        "enough_on": "",
+        "takes_effect": _takes_effect(case, request, limit),
     }
 
 
@@ -94,6 +202,10 @@ def _measured(case: Case) -> dict[str, Any]:
         "p95": case.p95,
         "pooled_p95": usage["p95"],
         "completeness": completeness_of(usage, facts),
+        "role": facts["role"],
+        "runs": int(usage["samples"]) if case.per_run else 0,
+        "pool": usage["pool"] if usage["pool_p95"] > usage["p95"] else "",
+        "hpa": facts["hpa"],
         "replicas": facts["replicas"],
         "krr_request": comparator("krr", usage),
         "vpa_request": comparator("vpa", usage),
@@ -110,21 +222,37 @@ def _limit(tenths: int | None, case: Case) -> float:
     return np.nan if tenths is None else case.scale.value(tenths)
 
 
-def _hysteresis(draft: Draft) -> bool:
+def _too_small(sized: _Sized) -> bool:
     """True when the request would change too little to be worth a rollout, and no guard asks for a higher limit than today's."""
-    case, scale = draft.case, draft.case.scale
-    if not known(case.request) or draft.must_rise or case.limit < case.request:
+    case, draft = sized.case, sized.draft
+    if draft is None or not known(case.request) or draft.must_rise or case.limit < case.request:
         return False
+    scale = case.scale
     if known(case.limit) and draft.needed > scale.tenths(case.limit):
         return False
     now = scale.tenths(case.request)
-    if abs(draft.request - now) >= max(case.policy.hysteresis * now, scale.step):
-        return False
-    if draft.request != now or _limit(draft.limit, case) != case.limit:
+    return abs(draft.request - now) < max(case.policy.hysteresis * now, scale.step)
+
+
+def _say_kept(draft: Draft) -> None:
+    """Name the small change that is not made."""
+    case, scale = draft.case, draft.case.scale
+    if draft.request != scale.tenths(case.request) or _limit(draft.limit, case) != case.limit:
         share = case.policy.hysteresis
         message = f"The request would change by less than {share:.0%} or one step: not worth a rollout, request and limit stay."
         draft.say(Code.HYSTERESIS, message, request=scale.value(draft.request))
-    return True
+
+
+def _takes_effect(case: Case, request: float, limit: float) -> str:
+    """How the change reaches what runs: a memory cut, or a request or limit where none was (another QoS class), restarts the pod."""
+    unchanged = request == case.request and (limit == case.limit or not (known(limit) or known(case.limit)))
+    if unchanged:
+        return ""
+    if case.per_run:
+        return "next run"
+    appears = known(case.request) != known(request) or known(case.limit) != known(limit)
+    cut = case.memory and (request < case.request or limit < case.limit)
+    return "restart" if appears or cut else str(case.facts["resize"])
 
 
 def _change(draft: Draft, request: float, limit: float) -> str:

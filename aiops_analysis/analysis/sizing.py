@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any
@@ -65,6 +65,10 @@ class Scale:
         times, parts = _ratio(factor)
         return ceil_step(times * self.tenths(value), self.step * parts) // parts
 
+    def down(self, value: float) -> int:
+        """The largest whole step that is not above a value, at least one step."""
+        return max(self.tenths(value) // self.step, 1) * self.step
+
     def value(self, tenths: int) -> float:
         """[cores | bytes] of tenths."""
         return memory_from_tenths(tenths) if self.memory else cpu_from_tenths(tenths)
@@ -90,6 +94,7 @@ class Case:
     usage: Mapping[str, Any]
     facts: Mapping[str, Any]
     policy: SizingPolicy
+    allowed: Mapping[str, float] = field(default_factory=dict)  # fields of the namespace's LimitRange for containers
 
     @cached_property
     def scale(self) -> Scale:
@@ -107,6 +112,11 @@ class Case:
         return bool(self.usage["workload_kind"] == "StatefulSet")
 
     @property
+    def per_run(self) -> bool:
+        """True for jobs, whose samples are runs."""
+        return self.usage["workload_kind"] in ("Job", "CronJob")
+
+    @property
     def request(self) -> float:
         """The request today [cores | bytes], NaN is not set."""
         return float(self.facts[f"{self.resource}_request"])
@@ -118,13 +128,15 @@ class Case:
 
     @property
     def imbalanced(self) -> bool:
-        """True when the hottest pod's P95 is too far above the pool's."""
-        return bool(self.usage["hot_p95"] > self.policy.hot_pod_ratio * self.usage["p95"])
+        """True when the hottest pod's P95 is too far above the pool's; of a DaemonSet, above its node pool's."""
+        pooled = np.fmax(self.usage["p95"], self.usage["pool_p95"])
+        return bool(self.usage["hot_p95"] > self.policy.hot_pod_ratio * pooled)
 
     @property
     def hot(self) -> float:
-        """The P95 of the hottest pod where it counts alone, else NaN [cores | bytes]."""
-        return float(self.usage["hot_p95"]) if self.stateful or self.imbalanced else np.nan
+        """The P95 of the hottest pod where it counts alone, or of a DaemonSet's hottest node pool, else NaN [cores | bytes]."""
+        alone = self.usage["hot_p95"] if self.stateful or self.imbalanced else np.nan
+        return float(np.fmax(alone, self.usage["pool_p95"]))
 
     @property
     def p95(self) -> float:

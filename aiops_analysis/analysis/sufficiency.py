@@ -21,7 +21,9 @@ _NO_OWNER = {"Pod": "a pod without an owner", "Node": "a static pod of a node"}
 
 def completeness_of(usage: Mapping[str, Any], facts: Mapping[str, Any]) -> float:
     """Steps with a sample / steps with a running pod, at most 1; where those are unknown, / steps from the first to the last sample."""
-    expected = facts["expected_steps"]
+    expected = np.nan if usage["cut"] else facts["expected_steps"]
+    if usage["workload_kind"] in ("Job", "CronJob"):
+        return np.nan  # runs are not steps of time
     if not (known(expected) and expected > 0):
         if pd.isna(usage["first_sample"]):
             return np.nan
@@ -44,25 +46,25 @@ def _by_nature(case: Case) -> list[Reason]:
     scope = facts["out_of_scope"] or _NO_OWNER.get(kind, "")
     if scope:
         return [Reason(Code.OUT_OF_SCOPE, f"Out of scope: {scope}.", {"why": scope})]
-    if kind in ("Job", "CronJob"):
-        return [Reason(Code.JOB, f"A {kind} is sized per run, not per step of time.", {"kind": kind})]
+    if facts["role"] == "init":
+        return [Reason(Code.INIT_CONTAINER, "An init container ends before the pod starts: it is never resized.")]
     if not facts["running"]:
-        return [Reason(Code.GONE, "No pod of this container runs at the end of the window.")]
-    if facts[f"hpa_{case.resource}"]:
-        target = facts[f"hpa_{case.resource}_target"]
-        name = facts["hpa"]
-        message = f"HorizontalPodAutoscaler {name} scales this workload on {case.resource}; changing the request would change its replicas."
-        return [Reason(Code.HPA_MANAGED, message, {"hpa": name, "target": target if known(target) else None})]
+        message = "It did not run in the last eight days." if case.per_run else "No pod of this container runs at the end of the window."
+        return [Reason(Code.GONE, message)]
     return []
 
 
 def _by_data(case: Case) -> list[Reason]:
     usage, policy = case.usage, case.policy
+    if case.per_run:
+        return _by_runs(case)
     if not known(usage["p95"]):
         return [Reason(Code.NO_SAMPLES, "There is no usable sample in the window.", {"dropped": int(usage["dropped"])})]
     out = []
     span = _seconds(usage["first_sample"], usage["last_sample"]) / _DAY
-    if span < policy.min_days:
+    if usage["cut"]:
+        pass  # what counts is how long the last rollout is ago, below
+    elif span < policy.min_days:
         message = f"The samples span {_floor1(span)} days, fewer than the {policy.min_days} that are needed."
         out.append(Reason(Code.SHORT_HISTORY, message, {"days": span, "needed": policy.min_days}))
     elif usage["weekdays"] < policy.min_weekdays:
@@ -77,6 +79,15 @@ def _by_data(case: Case) -> list[Reason]:
         message = f"Only {max(since, 0) * 24:.0f} hours of samples since the last rollout, fewer than {policy.min_rollout_hours:g}."
         out.append(Reason(Code.RECENT_ROLLOUT, message, {"days": since}))
     return out
+
+
+def _by_runs(case: Case) -> list[Reason]:
+    """A job needs runs, not days of steps."""
+    runs, needed = int(case.usage["samples"]), case.policy.min_runs
+    if runs >= needed:
+        return []
+    times = "once" if runs == 1 else f"{runs} times"
+    return [Reason(Code.FEW_RUNS, f"It ran {times} in the window; {needed} runs are needed.", {"runs": runs, "needed": needed})]
 
 
 def _floor1(days: float) -> str:
@@ -106,6 +117,10 @@ def enough_on(case: Case, reasons: list[Reason]) -> str:
 def warnings_of(case: Case, window: Window) -> list[Reason]:
     """What is thin about data that is enough."""
     usage, policy, out = case.usage, case.policy, []
+    if case.per_run:
+        message = f"Measured per run: quantiles are over {usage['samples']} runs."
+        return [Reason(Code.JOB, message, {"runs": int(usage["samples"])}), *_dropped(case)]
+    out += _rollout(case)
     span = _seconds(usage["first_sample"], usage["last_sample"]) / _DAY
     if span < policy.warn_days:
         message = f"The samples span {_floor1(span)} days; {policy.warn_days} are wished for."
@@ -119,14 +134,29 @@ def warnings_of(case: Case, window: Window) -> list[Reason]:
     if share < policy.warn_completeness:
         message = f"{share:.0%} of the steps in which it ran have a sample; below {policy.warn_completeness:.0%} peaks may be missed."
         out.append(Reason(Code.SOME_MISSING, message, {"completeness": share}))
-    since = _since_rollout(case)
-    if since < policy.warn_rollout_days:
+    return [*out, *_dropped(case)]
+
+
+def _rollout(case: Case) -> list[Reason]:
+    """What the last rollout means for the samples (methods.md A8)."""
+    usage, since = case.usage, _since_rollout(case)
+    ratio = usage["rollout_ratio"]
+    if usage["cut"]:
+        days = _floor1(since)
+        change = f" changed by {ratio - 1:+.0%} with it" if known(ratio) else " before it is of another version"
+        message = f"Only the {days} days after the last rollout count: usage{change}."
+        return [Reason(Code.POST_ROLLOUT, message, {"days": since, "ratio": ratio if known(ratio) else None})]
+    if since < case.policy.warn_rollout_days:
         message = f"The last rollout was {_floor1(since)} days before the last sample; older samples are of another version."
-        out.append(Reason(Code.RECENT_ROLLOUT, message, {"days": since}))
-    if usage["dropped"] > 0:
-        message = f"{usage['dropped']} impossible values were left out."
-        out.append(Reason(Code.DROPPED_VALUES, message, {"dropped": int(usage["dropped"])}))
-    return out
+        return [Reason(Code.RECENT_ROLLOUT, message, {"days": since, "ratio": ratio if known(ratio) else None})]
+    return []
+
+
+def _dropped(case: Case) -> list[Reason]:
+    count = int(case.usage["dropped"])
+    if count == 0:
+        return []
+    return [Reason(Code.DROPPED_VALUES, f"{count} impossible values were left out.", {"dropped": count})]
 
 
 def settings_reasons(case: Case) -> list[Reason]:

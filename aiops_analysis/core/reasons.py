@@ -20,7 +20,10 @@ class Code(StrEnum):
     LOW_COMPLETENESS = "low_completeness"  # too many samples are missing
     SOME_MISSING = "some_missing"  # a share of the samples is missing, small enough to recommend
     RECENT_ROLLOUT = "recent_rollout"  # too little data since the last rollout
+    POST_ROLLOUT = "post_rollout"  # usage changed with the last rollout: only what came after it counts
     HPA_MANAGED = "hpa_managed"  # a HorizontalPodAutoscaler scales on this resource
+    HPA_TOGETHER = "hpa_together"  # request and target of the HorizontalPodAutoscaler change together
+    HPA_OUT_OF_RANGE = "hpa_out_of_range"  # the target that goes with the request is outside 30 to 90 percent
     NO_REQUEST = "no_request"  # no request is set
     ZERO_REQUEST = "zero_request"  # the request is 0
     LIMIT_WITHOUT_REQUEST = "limit_without_request"  # a limit is set, a request is not: Kubernetes uses the limit
@@ -29,6 +32,8 @@ class Code(StrEnum):
     CENSORED = "censored"  # throttled: the true demand is higher than what was measured
     THROTTLED = "throttled"  # throttled between the warning and the censoring share
     BURSTY = "bursty"  # short bursts are higher than the rule's limit
+    ORDINAL = "ordinal"  # ordinals of a StatefulSet are roles: the highest counts
+    POOL = "pool"  # a DaemonSet is sized by the node pool with the highest usage
     IMBALANCED = "imbalanced"  # one pod is much hotter than the pool of pods
     LEAK_SUSPECTED = "leak_suspected"  # the daily memory maximum rises steadily
     PEAK_GUARD = "peak_guard"  # the measured peak asks for more than the rule
@@ -41,7 +46,14 @@ class Code(StrEnum):
     HYSTERESIS = "hysteresis"  # the change is too small to be worth a rollout
     NO_LIMIT = "no_limit"  # no limit is set, so throttling cannot be measured
     SIDECAR = "sidecar"  # injected: set through the mesh, not the workload
+    NATIVE_SIDECAR = "native_sidecar"  # an init container that keeps running: it is patched under initContainers
+    INIT_CONTAINER = "init_container"  # an init container is never resized
+    INIT_DOMINATES = "init_dominates"  # an init container asks for more than the rest of the pod: a lower request saves less
     JOB = "job"  # sized per run, not per step
+    FEW_RUNS = "few_runs"  # fewer than ten runs of a job were measured
+    CLAMPED = "clamped"  # kept within the LimitRange of the namespace
+    QUOTA = "quota"  # the recommendations of the namespace do not fit its ResourceQuota
+    LARGER_THAN_NODE = "larger_than_node"  # the rule asks for more than any node that it runs on can give
     OUT_OF_SCOPE = "out_of_scope"  # no owner, static, GPU or Windows
     GONE = "gone"  # the workload does not run any more
     DROPPED_VALUES = "dropped_values"  # impossible values were left out of the statistics
@@ -57,7 +69,9 @@ _REFUSALS = frozenset(
         Code.FEW_WEEKDAYS,
         Code.LOW_COMPLETENESS,
         Code.HPA_MANAGED,
-        Code.JOB,
+        Code.HPA_OUT_OF_RANGE,
+        Code.INIT_CONTAINER,
+        Code.FEW_RUNS,
         Code.OUT_OF_SCOPE,
         Code.GONE,
     }

@@ -268,8 +268,12 @@ USAGE = Contract(
         "saturated": "bool",  # the upper bound is the observed maximum
         "hot_pod": "str",  # the hottest pod with at least 24 h of samples, "" when there is one pod or none has that
         "hot_p95": "float64",  # its P95, NaN when there is none
+        "pool": "str",  # of a DaemonSet: the node pool whose pods have the highest pooled P95, else ""
+        "pool_p95": "float64",  # that P95, NaN when there is none
         "daily_p95": "object",  # list of floats, one per UTC day of the window, NaN without samples
         "daily_max": "object",
+        "cut": "bool",  # only samples after the last rollout are in the figures: usage changed with it (methods.md A8)
+        "rollout_ratio": "float64",  # median daily P95 after / before the last rollout, NaN without one
     },
     ("namespace", "workload_kind", "workload", "container", "resource"),
 )
@@ -309,12 +313,12 @@ FACTS = Contract(
         "jvm": "bool",  # image or command looks like a Java runtime
         "sidecar": "bool",  # injected by a mesh
         "role": "str",  # app | sidecar (native) | init | ""
-        "revision_pods": "float64",  # pods of the newest revision in the window, NaN when unknown
         "java_flags": "str",  # heap flags where the Kubernetes API was asked, else ""
         "pools": "object",  # list of (pool, pods): where its pods ran at the end of the window
         "largest_node": "float64",  # [cores] largest allocatable CPU of the nodes of its pools, NaN when unknown
         "largest_node_memory": "float64",  # [bytes]
         "runs": "int64",  # finished runs of a Job or CronJob in the window
+        "resize": "str",  # how a change of its requests takes effect: in place | restart | "" when unknown
         "out_of_scope": "str",  # why the container is not sized at all ("GPU", "Windows"), "" when it is
     },
     ("namespace", "workload_kind", "workload", "container"),
@@ -363,12 +367,13 @@ RECOMMENDATIONS = Contract(
         "daily_p95": "object",
         "throttle_ratio": "float64",  # cpu rows: throttled/periods; NaN is "not applicable"
         "oom_kills": "float64",  # memory rows: kills in the window
+        "role": "str",  # app | sidecar (native) | init | ""
         "runs": "int64",  # runs that were measured of a Job or CronJob, else 0
         "pool": "str",  # the node pool whose pods decided (DaemonSet), else ""
         "hpa": "str",  # the HorizontalPodAutoscaler that scales the workload, "" without
         "hpa_target": "float64",  # [percent of request] its target on this resource, NaN without
         "hpa_target_new": "float64",  # [percent] the target that goes with the recommended request, as one change
-        "takes_effect": "str",  # in place | restart | "" where nothing changes
+        "takes_effect": "str",  # in place | restart | next run | "" where nothing changes
         "business_p95": "float64",  # [cores | bytes] P95 of business hours, beside the all-hours one; NaN when not measured
         "stability": "str",  # against the last run: new | same | changed | reversed | "" when there is none
         "previous_request": "float64",  # [cores | bytes] what the last run recommended

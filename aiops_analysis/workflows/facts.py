@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.schema import FACTS, GROUP, check, empty
-from aiops_analysis.core.window import Window, steps_of
+from aiops_analysis.core.window import STEP, Window, steps_of
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.job_runs import JOB_KINDS
 from aiops_analysis.workflows.measure import step_spans, sums
+from aiops_analysis.workflows.placement import with_placement
 
 __all__ = ["covered_steps", "facts_of"]
 
 _SLOTS = ["cpu_request", "cpu_limit", "memory_request", "memory_limit"]
 _BURST_DAYS = 7
+_JOB_PAUSE = timedelta(days=8) // timedelta(seconds=STEP)  # a weekly job is still there a week after its run
 _JAVA = re.compile(
     r"(?:^|[/:_.-])(?:java|openjdk|jdk|jre|temurin|corretto|graalvm|tomcat|wildfly|jetty|keycloak|kafka|elasticsearch|zookeeper|solr)\d*(?![a-z])",
     re.IGNORECASE,
@@ -38,31 +41,37 @@ def facts_of(store: Store, window: Window) -> pd.DataFrame:
     frame = inventory[list(GROUP)].assign(code=code).drop_duplicates("code").sort_values("code").drop(columns="code").reset_index(drop=True)
     expected, pod_steps, low, high = covered_steps(code, first, last, len(frame))
     known = _known_steps(store, days)
+    end = np.where(frame["workload_kind"].isin(JOB_KINDS), last.max() - _JOB_PAUSE, last.max())
     frame = frame.assign(
         expected_steps=expected.astype(float),
         replicas=pod_steps / max(known, 1),
         replicas_min=low,
         replicas_max=high,
-        running=pd.Series(last).groupby(code).max().to_numpy() >= last.max(),
+        running=pd.Series(last).groupby(code).max().to_numpy() >= end,
         first_seen=groups["first_seen"].min().to_numpy(),
         last_rollout=_last_rollout(inventory, code, len(frame)),
         **_current(inventory, code, last),
     )
+    frame = with_placement(frame, inventory, read_frame(store, "nodes", days))
+    frame = _with_settings(frame, read_frame(store, "workloads", days))
     frame = frame.assign(
-        role="app",
-        revision_pods=np.nan,
-        java_flags="",
-        pools=[[] for _ in range(len(frame))],
-        largest_node=np.nan,
-        largest_node_memory=np.nan,
         runs=0,
-        jvm=frame["image"].map(lambda i: bool(_JAVA.search(i))),
-        sidecar=frame["container"].isin(_SIDECARS),
-        out_of_scope="",
+        jvm=[bool(_JAVA.search(i)) or bool(flags) for i, flags in zip(frame["image"], frame["java_flags"], strict=True)],
+        sidecar=frame["container"].isin(_SIDECARS) & (frame["role"] == "app"),
+        out_of_scope=frame["scope"],
     )
     frame = _with_hpas(frame, read_frame(store, "hpas", days))
     frame = _with_counts(frame, store, days)
     return check(_with_burst(frame, read_frame(store, "burst", days[-_BURST_DAYS:])).assign(mem_at_oom=np.nan), FACTS)
+
+
+def _with_settings(frame: pd.DataFrame, workloads: pd.DataFrame) -> pd.DataFrame:
+    """Heap flags, and whether a resize restarts the container, where the Kubernetes API was asked."""
+    newest = workloads.sort_values("last_seen").drop_duplicates(["namespace", "workload_kind", "workload"], keep="last")
+    told = {(row.namespace, row.workload_kind, row.workload): row for row in newest.itertuples()}
+    found = [told.get(key) for key in zip(frame["namespace"], frame["workload_kind"], frame["workload"], strict=True)]
+    resize = ["restart" if row is not None and row.resize_restart else now for row, now in zip(found, frame["resize"], strict=True)]
+    return frame.assign(java_flags=["" if row is None else row.java_flags for row in found], resize=resize)
 
 
 def _known_steps(store: Store, days: Sequence[date]) -> int:
@@ -95,7 +104,7 @@ def covered_steps(
 def _current(inventory: pd.DataFrame, code: np.ndarray, last: np.ndarray) -> dict[str, np.ndarray]:
     """Requests, limits, QoS and image of the newest pods of each group: the most frequent set of values, the largest on a tie."""
     newest = pd.Series(last).groupby(code).transform("max").to_numpy()
-    columns = [*_SLOTS, "qos", "image"]
+    columns = [*_SLOTS, "qos", "image", "role", "scope"]
     at_end = inventory.loc[last == newest, columns].assign(code=code[last == newest])
     counted = at_end.groupby(["code", *columns], dropna=False, as_index=False).size()
     best = counted.sort_values(["code", "size", *_SLOTS], na_position="first").drop_duplicates("code", keep="last").sort_values("code")
@@ -103,9 +112,17 @@ def _current(inventory: pd.DataFrame, code: np.ndarray, last: np.ndarray) -> dic
 
 
 def _last_rollout(inventory: pd.DataFrame, code: np.ndarray, groups: int) -> np.ndarray:
-    """When the newest combination of image, requests and limits appeared, NaT when there was only one (methods.md A8)."""
-    template = ["image", *_SLOTS]
-    seen = inventory.assign(code=code).groupby(["code", *template], dropna=False, as_index=False)["first_seen"].min()
+    """When the newest template appeared, NaT when there was only one (methods.md A8).
+
+    A template is image, requests and limits, and for a Deployment its ReplicaSet, whose name is a hash of the template.
+    """
+    template = ["image", "revision", *_SLOTS]
+    # the pods of a StatefulSet or DaemonSet keep their owner's name, each Job has its own
+    named = inventory["workload_kind"].isin(["Deployment", "Rollout"])
+    # where some day does not tell it, none does: "unknown" is not another template
+    told = (inventory["revision"] != "").groupby(code).transform("all")
+    hashed = inventory["revision"].where(named & told, "")
+    seen = inventory.assign(code=code, revision=hashed).groupby(["code", *template], dropna=False, as_index=False)["first_seen"].min()
     starts = seen.groupby("code")["first_seen"].agg(["min", "max"])
     out = pd.Series(pd.NaT, index=range(groups), dtype="datetime64[s, UTC]")
     changed = starts["max"] > starts["min"]
