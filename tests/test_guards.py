@@ -188,8 +188,8 @@ def test_a_rollout_of_hours_ago_is_refused_and_of_days_ago_lowers_the_grade() ->
 @pytest.mark.parametrize(
     ("kind", "said", "code"),
     [
-        ("CronJob", {"running": False}, "job"),  # between two runs
-        ("Job", {}, "job"),
+        ("CronJob", {"running": False}, "gone"),
+        ("Job", {}, "few_runs"),
         ("Pod", {}, "out_of_scope"),
         ("Node", {}, "out_of_scope"),
         ("Deployment", {"out_of_scope": "GPU"}, "out_of_scope"),
@@ -198,7 +198,7 @@ def test_a_rollout_of_hours_ago_is_refused_and_of_days_ago_lowers_the_grade() ->
     ],
 )
 def test_what_is_not_sized(kind: str, said: dict[str, object], code: str) -> None:
-    row = one(usage(workload_kind=kind), **said)
+    row = one(usage(workload_kind=kind, samples=9), **said)
     assert (row["grade"], row["change"], row["enough_on"], codes(row)) == ("refused", "undetermined", "", {code})
 
 
@@ -280,7 +280,7 @@ def test_the_hottest_pod_counts_when_the_pool_is_imbalanced() -> None:
     assert codes(row) == {"imbalanced"}
     assert numbers(one(usage(hot_pod="api-1", hot_p95=0.0625)))[0] == 100
     row = one(usage(workload_kind="StatefulSet", hot_pod="db-0", hot_p95=0.055))  # ordinals are roles: 110 -> 125m
-    assert (numbers(row)[0], codes(row)) == (125, set())
+    assert (numbers(row)[0], codes(row)) == (125, {"ordinal"})
 
 
 def test_java_counts_processors_by_the_cpu_limit() -> None:

@@ -121,14 +121,14 @@ def test_f20_odd_settings_have_their_own_reason(facts, code):
     ("kind", "facts", "code"),
     [
         ("Deployment", {"running": False}, Code.GONE),
-        ("CronJob", {}, Code.JOB),
+        ("CronJob", {}, Code.FEW_RUNS),
         ("Node", {}, Code.OUT_OF_SCOPE),
         ("Deployment", {"out_of_scope": "GPU"}, Code.OUT_OF_SCOPE),
         ("Deployment", {"hpa": "web-hpa", "hpa_cpu": True}, Code.HPA_MANAGED),
     ],
 )
 def test_what_is_not_sized(kind, facts, code):
-    got = one(measured(workload_kind=kind), [stated(workload_kind=kind, **facts)])
+    got = one(measured(workload_kind=kind, samples=9), [stated(workload_kind=kind, **facts)])
     assert (got["grade"], codes(got), got["priority"]) == ("refused", [code], "")
     if code == Code.HPA_MANAGED:
         assert "web-hpa" in got["reasons"][0].message

@@ -52,6 +52,8 @@ def fit_range(draft: Draft) -> None:
         draft.limit = min(draft.limit, int(ratio * draft.request))
         said.append(f"limit / request at most {ratio:g}")
     draft.close()
+    if case.facts["qos"] == "Guaranteed":
+        draft.request = draft.limit = max(draft.request, draft.limit or 0)
     if (draft.request, draft.limit) != before:
         message = f"The LimitRange of {case.usage['namespace']} allows {', '.join(said)}: kept within it."
         draft.say(Code.CLAMPED, message, **{name: value for name, value in allowed.items() if "." not in name})
@@ -64,6 +66,8 @@ def fit_node(draft: Draft) -> None:
     if known(size) and draft.request > scale.tenths(size):
         wanted = scale.value(draft.request)
         draft.request = scale.down(size)
+        if draft.limit is not None:
+            draft.limit = draft.request if case.facts["qos"] == "Guaranteed" else min(draft.limit, scale.down(size))
         message = (
             f"The rule asks for {scale.human(wanted)}, the largest node it runs on gives {scale.human(size)}: "
             "it needs a larger node, or less memory and CPU in one pod."

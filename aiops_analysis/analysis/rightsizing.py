@@ -85,7 +85,8 @@ def _drawn(
         left = [policy.hpa == "leave" and bool(about[f"hpa_{sized.case.resource}"]) for sized in pair]
         small = all(_too_small(sized) for sized, apart in zip(pair, left, strict=True) if sized.draft is not None and not apart)
         for sized, apart in zip(pair, left, strict=True):
-            sized.kept = sized.draft is not None and (_too_small(sized) if apart else small)
+            # a request that does not move at all is not touched beside the other's change
+            sized.kept = _too_small(sized) and (small or apart or sized.request == sized.case.request)
             yield sized
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from aiops_analysis.analysis.allocation import init_floor
 from aiops_analysis.analysis.priority import priorities
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.reasons import Code, Reason
@@ -54,10 +55,12 @@ def paper(recommendations: pd.DataFrame, prices: PriceBook) -> pd.DataFrame:
     """RECOMMENDATIONS with money: ``unit_price``, ``request_cost``, ``paper``, ``paper_rule`` and ``priority`` filled.
 
     paper = (request today - guarded request) x mean running replicas x unit price; negative when more is needed, 0 for keep, NaN for a
-    refused row. Today's request is the limit where only that is set (as Kubernetes does) and 0 where nothing is. Without a usable price
-    the money is NaN, never 0, and the row says ``no_price``. Raises SchemaError.
+    refused row, and for an init container, which asks only while nothing else of its pod runs; where that asks for more than the rest of
+    the pod, a lower request saves only down to it (methods.md A9). Today's request is the limit where only that is set (as Kubernetes
+    does) and 0 where nothing is. Without a usable price the money is NaN, never 0, and the row says ``no_price``. Raises SchemaError.
     """
     frame = check(recommendations, RECOMMENDATIONS)
+    frame, shares = _beside_init(frame)
     price = frame["resource"].map({name: prices.unit_price(name) for name in ("cpu", "memory")}).astype("float64")
     amount = frame["resource"].map({"cpu": 1.0, "memory": 1 / GIB}).astype("float64") * frame["replicas"]
     today = frame["current_request"].fillna(frame["current_limit"]).fillna(0.0)
@@ -68,12 +71,40 @@ def paper(recommendations: pd.DataFrame, prices: PriceBook) -> pd.DataFrame:
     ]
     priced = frame.assign(
         unit_price=price,
-        request_cost=today * amount * price,
-        paper=(today - frame["guarded_request"]) * amount * price,
-        paper_rule=(today - frame["rule_request"]) * amount * price,
+        request_cost=(today * amount * price).where(frame["role"] != "init"),
+        paper=(today - frame["guarded_request"]) * amount * price * shares,
+        paper_rule=(today - frame["rule_request"]) * amount * price * shares,
         reasons=pd.Series(reasons, index=frame.index, dtype="object"),
     )
     return check(priced.assign(priority=priorities(priced)), RECOMMENDATIONS)
+
+
+def _beside_init(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """The share of each row's change that changes its pod's effective request, and the rows with the reason where that is not all."""
+    shares = pd.Series(1.0, index=frame.index)
+    if not (frame["role"] == "init").any():
+        return frame, shares
+    by = ["namespace", "workload_kind", "workload", "resource"]
+    today = frame["current_request"].fillna(frame["current_limit"]).fillna(0.0)
+    sums = frame.assign(today=today, then=frame["guarded_request"].fillna(today))
+    floor = init_floor(sums, by, ["today"])["today"]
+    running = sums[sums["role"] != "init"].groupby(by)[["today", "then"]].sum().reindex(floor.index).fillna(0.0)
+    effective = running["today"].clip(lower=floor) - running["then"].clip(lower=floor)
+    change = running["today"] - running["then"]
+    share = (effective / change.where(change != 0)).fillna(1.0)
+    keys = pd.MultiIndex.from_frame(frame[by])
+    found = share.reindex(keys).fillna(1.0).to_numpy()
+    changes = frame["change"].isin(["increase", "decrease"]).to_numpy()
+    reasons = [
+        [*said, _dominated(part)] if part < 1 and moved else said
+        for said, part, moved in zip(frame["reasons"], found.tolist(), changes.tolist(), strict=True)
+    ]
+    return frame.assign(reasons=pd.Series(reasons, index=frame.index, dtype="object")), pd.Series(found, index=frame.index)
+
+
+def _dominated(share: float) -> Reason:
+    message = f"An init container asks for more: only {share:.0%} of this change lowers what the pod asks for."
+    return Reason(Code.INIT_DOMINATES, message, {"share": share})
 
 
 def _no_price(resource: str, prices: PriceBook) -> Reason:

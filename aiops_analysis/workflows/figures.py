@@ -25,7 +25,8 @@ _RISKS = (Code.UNDER_REQUESTED, Code.CENSORED, Code.OOM_KILLED)
 
 def _weighted(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with a request and a P95, both times the running replicas [cores | bytes]."""
-    known = rows[rows["current_request"].gt(0) & rows["p95"].notna() & rows["replicas"].gt(0)]
+    running = rows[rows["role"] != "init"]  # an init container is gone when the pod runs
+    known = running[running["current_request"].gt(0) & running["p95"].notna() & running["replicas"].gt(0)]
     return known.assign(asked=known["current_request"] * known["replicas"], used=known["p95"] * known["replicas"])
 
 

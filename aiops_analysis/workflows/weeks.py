@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
+from aiops_analysis.analysis.allocation import init_extra
 from aiops_analysis.core.schema import GROUP, RESOURCES, WEEKLY_CONTAINERS, WEEKLY_POOLS, check, empty
 from aiops_analysis.core.window import STEP, Window, day_start, steps_of
 from aiops_analysis.history.days import read_day
@@ -91,15 +92,21 @@ def _pool_day(store: Store, day: date) -> list[tuple[str, str, dict[str, np.ndar
     pod_node = dict(zip(zip(inventory["namespace"], inventory["pod"], strict=True), pod_pool, strict=True))
     node_spans, pod_spans = step_spans(nodes, day_start(day)), step_spans(inventory, day_start(day))
     per_pod = ~inventory.duplicated(["namespace", "pod", "uid", "first_seen"]).to_numpy()
+    extra = init_extra(inventory)
+    extra_pool, extra_spans = extra["node"].map(pool_of), step_spans(extra, day_start(day))
+    running = (inventory["role"] != "init").to_numpy()
     count_nodes = _stacked(pools, node_pool, np.ones(len(nodes)), *node_spans)
-    expected = _stacked(pools, pod_pool, np.ones(len(inventory)), *pod_spans)
+    expected = _stacked(pools, pod_pool, running.astype(float), *pod_spans)
     count_pods = _stacked(pools, pod_pool[per_pod], np.ones(int(per_pod.sum())), pod_spans[0][per_pod], pod_spans[1][per_pod])
     out = []
     for resource in RESOURCES:
         labels, samples = read_day(store, METRIC_OF[resource], day)
         where = [pod_node.get(pod) for pod in zip(labels["namespace"], labels["pod"], strict=True)]
         usage = _usage(pools, where, samples, expected)
-        request = _stacked(pools, pod_pool, inventory[f"{resource}_request"].fillna(0.0).to_numpy(), *pod_spans)
+        asked = inventory[f"{resource}_request"].fillna(0.0).where(running, 0.0).to_numpy()
+        request = _stacked(pools, pod_pool, asked, *pod_spans) + _stacked(
+            pools, extra_pool, extra[f"{resource}_request"].to_numpy(float), *extra_spans
+        )
         allocatable = _stacked(pools, node_pool, nodes[f"{resource}_allocatable"].fillna(0.0).to_numpy(), *node_spans)
         for i, pool in enumerate(pools):
             series = {
