@@ -35,10 +35,10 @@ def run(number: int, seconds: int, cpu_seconds: float, memory: float = 100 * MIB
     about = {
         "namespace": "todo",
         "workload_kind": "CronJob",
-        "workload": "night",
+        "workload": "api",
         "job": f"j{number}",
         "pod": f"p{number}",
-        "container": "c",
+        "container": "app",
     }
     measured = {"cpu_seconds": cpu_seconds, "memory_max": memory, "outcome": outcome}
     return blank(RUNS) | about | measured | {"start": start, "end": start + timedelta(seconds=seconds)}
