@@ -29,6 +29,7 @@ NEIGHBOURS = {
     ("history.weekly", "history.store"),
     ("history.weekly", "history.inventory"),
     ("analysis", "analysis.statistics"),
+    ("analysis", "analysis.hours"),
     # parts of right-sizing; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *(("analysis", f"analysis.{part}") for part in ("policy", "case", "sizing", "sufficiency", "guards", "priority")),
     # the verbs of the workflows share these parts
