@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def _patterns(code: Ints, day: Ints, calendar: Calendar) -> Iterator[tuple[Ints,
     order = np.lexsort((day, code))
     edges = np.flatnonzero(np.diff(code[order], prepend=-1, append=-1))
     alike: dict[bytes, list[int]] = defaultdict(list)
-    for group, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for group, (start, end) in enumerate(itertools.pairwise(edges)):
         alike[day[order[start:end]].tobytes()].append(group)
     for pattern, groups in alike.items():
         rows = np.frombuffer(pattern, np.int64)
@@ -245,12 +246,10 @@ def week_of(totals: Totals, requested: Floats, *, window: Window, resource: str,
     cell = calendar.weekday.astype(np.int64).ravel() * 24 + calendar.hour.ravel()
     used, asked = totals.usable().ravel(), requested.ravel()
     order = np.lexsort((used, cell))  # NaN last in each cell
-    ordered, count = (
-        np.split(used[order], np.searchsorted(cell[order], np.arange(1, 168))),
-        np.bincount(cell[~np.isnan(used)], minlength=168),
-    )
-    width = max(1, *(len(part) for part in ordered))
-    matrix = np.stack([np.pad(part, (0, width - len(part)), constant_values=np.nan) for part in ordered])
+    parts = np.split(used[order], np.searchsorted(cell[order], np.arange(1, 168)))
+    width = max(len(part) for part in parts)
+    matrix = np.stack([np.pad(part, (0, width - len(part)), constant_values=np.nan) for part in parts])
+    count = np.bincount(cell[~np.isnan(used)], minlength=168)
     known = ~np.isnan(asked)
     number = np.bincount(cell[known], minlength=168)
     mean = np.bincount(cell[known], asked[known], 168) / np.where(number > 0, number, np.nan)
