@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aiops_analysis.core.errors import SchemaError
 from aiops_analysis.core.schema import GROUP
-from aiops_analysis.core.window import STEP, Window, day_start
+from aiops_analysis.core.window import Window, day_start
 
 __all__ = ["Kept", "days_to_keep", "rollout_day_of", "rows_to_keep", "starts_of", "without_startup"]
 
@@ -129,14 +129,13 @@ def starts_of(
 ) -> pd.DataFrame:
     """When containers started in the window: namespace, pod, container, and the step, counted from the window's first day.
 
-    inventory : INVENTORY; a pod that was there in the first step of the window started before it. labels, day, restarts : the rows of
+    inventory : INVENTORY; a pod that was there in the first step of the window, or of the inventory, started before it. labels, day, restarts : the rows of
     the metric ``restarts``; a step with one is a start.
     """
-    days = np.unique(np.asarray(day)).size
-    steps = restarts.shape[1] if days else 86_400 // STEP
+    steps = restarts.shape[1]
     seen = inventory[inventory["role"] != "init"].groupby([*_POD, "uid"], as_index=False, sort=True)["first_seen"].min()
-    step = ((seen["first_seen"] - pd.Timestamp(day_start(next(window.days())))).dt.total_seconds() // STEP).astype("int64")
-    born = seen[list(_POD)].assign(step=step)[step > 0]
+    step = ((seen["first_seen"] - pd.Timestamp(day_start(next(window.days())))).dt.total_seconds() * steps // 86_400).astype("int64")
+    born = seen[list(_POD)].assign(step=step)[step > max(0, step.min() if len(step) else 0)]
     row, place = np.nonzero(np.nan_to_num(restarts) > 0)
     again = labels[list(_POD)].iloc[row].assign(step=np.asarray(day, np.int64)[row] * steps + place)
     out = pd.concat([born, again.astype({"step": "int64"})], ignore_index=True)
