@@ -129,8 +129,8 @@ def starts_of(
 ) -> pd.DataFrame:
     """When containers started in the window: namespace, pod, container, and the step, counted from the window's first day.
 
-    inventory : INVENTORY; a pod that was there in the first step of the window, or of the inventory, started before it. labels, day, restarts : the rows of
-    the metric ``restarts``; a step with one is a start.
+    inventory : INVENTORY; a pod that was there in the first step of the window, or of the inventory, started before it.
+    labels, day, restarts : the rows of the metric ``restarts``; a step with one is a start.
     """
     steps = restarts.shape[1]
     seen = inventory[inventory["role"] != "init"].groupby([*_POD, "uid"], as_index=False, sort=True)["first_seen"].min()
