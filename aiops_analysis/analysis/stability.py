@@ -124,10 +124,7 @@ def _moved(row: Mapping[str, Any], old: Mapping[str, Any], policy: SizingPolicy,
     moved = np.isnan(now) != np.isnan(then) or _differs(now, then, row["resource"], policy)
     flipped = (old["change"], row["change"]) in _OPPOSITE
     own = _equal(old["current_request"], row["current_request"])  # nobody touched the workload
-    if flipped and (moved or own):
-        stability = "reversed"
-    else:
-        stability = "changed" if moved else "same"
+    stability = "reversed" if flipped and (moved or own) else "changed" if moved else "same"
     why = _why(row, old, applied=applied) if stability != "same" or applied or not own else []
     if stability != "same":
         why += context
