@@ -83,6 +83,7 @@ class Calendar:
     """What each step of a window is in local time, as matrices [UTC days, steps]; a step belongs to the hour in which it starts.
 
     weekend_run : number of the weekend that a step belongs to, -1 outside; a weekend that the window cuts is one as well.
+    weekend_steps : steps in the window of each weekend.
     """
 
     weekday: NDArray[np.int8]
@@ -91,6 +92,7 @@ class Calendar:
     weekend: Bools
     night: Bools
     weekend_run: NDArray[np.int64]
+    weekend_steps: NDArray[np.int64]
 
 
 def calendar_of(window: Window, policy: HoursPolicy, steps: int) -> Calendar:
@@ -119,4 +121,5 @@ def calendar_of(window: Window, policy: HoursPolicy, steps: int) -> Calendar:
         weekend=weekend.reshape(shape),
         night=night.reshape(shape),
         weekend_run=run.reshape(shape),
+        weekend_steps=np.bincount(run[weekend], minlength=1),
     )

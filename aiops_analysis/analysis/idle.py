@@ -41,6 +41,7 @@ _WORKLOAD = ("namespace", "workload_kind", "workload")
 _DELETABLE = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout", "DeploymentConfig"})
 _SCALABLE = frozenset({"Deployment", "StatefulSet"})
 _DAY_STEPS = 288
+_FOLLOWS = 0.75  # P95 outside business hours / in them, below which the little that is used has the rhythm of people
 _PARTS = re.compile(r"[^a-z0-9]+")
 
 
@@ -234,6 +235,8 @@ def _abandoned(place: _Place, rules: IdlePolicy, counted: Mapping[tuple[str, str
     message = f"99 % of its CPU samples in {days} days are at or below {_milli(p99)}, the largest is {_milli(peak)}."
     if kind == "StatefulSet":
         message += " A StatefulSet keeps its volumes: look at the data before it goes."
+    if any(row["off_p95"] < _FOLLOWS * row["business_p95"] for name, row in place.profile.items() if name in place.usage):
+        message += " The little it does follows business hours, so somebody may use it."
     if place.key in counted:
         return place.row("abandoned", f"{message} No request was counted.", place.cost)
     return place.row("possibly_abandoned", f"{message} No request metric was read: check before deleting.", place.cost)

@@ -125,9 +125,9 @@ def _patterns(code: Ints, day: Ints, calendar: Calendar) -> Iterator[tuple[Ints,
 def _cuts(rows: Ints, calendar: Calendar) -> _Cuts:
     business, weekend = calendar.business[rows], calendar.weekend[rows]
     masks = {"business": business, "off": ~business, "weekend": weekend, "weekday": ~weekend, "night": calendar.night[rows]}
-    run = calendar.weekend_run[rows].ravel()
-    weekends = tuple(np.flatnonzero(run == number) for number in np.unique(run[run >= 0]))
-    return _Cuts({name: np.flatnonzero(mask) for name, mask in masks.items()}, weekends, int(calendar.hour.shape[1] * _HALF_DAY))
+    run, half_day = calendar.weekend_run[rows].ravel(), int(calendar.hour.shape[1] * _HALF_DAY)
+    weekends = tuple(np.flatnonzero(run == number) for number in np.unique(run[run >= 0]) if calendar.weekend_steps[number] >= half_day)
+    return _Cuts({name: np.flatnonzero(mask) for name, mask in masks.items()}, weekends, half_day)
 
 
 def _cleaned(part: Samples, largest: float) -> Samples:

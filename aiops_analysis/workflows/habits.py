@@ -1,16 +1,19 @@
-"""When the cluster is used: the hour-of-week profile of every workload-container, and the week of the whole cluster."""
+"""When the cluster is used: the hour-of-week profile of every workload-container, the week of the whole cluster, and what is idle."""
 
 from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from aiops_analysis.analysis.hours import HoursPolicy
+from aiops_analysis.analysis.idle import IdlePolicy, idle_workloads
 from aiops_analysis.analysis.profile import PROFILE, WEEK, Totals, profile_of_block, totals_of_block, week_of
+from aiops_analysis.core.names import visible
 from aiops_analysis.core.schema import GROUP, RESOURCES, check, empty
 from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.days import Block
@@ -18,7 +21,16 @@ from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
 from aiops_analysis.workflows.measure import METRIC_OF, over_buckets, step_spans
 
-__all__ = ["Habits", "habits_of"]
+__all__ = ["Habits", "Idle", "habits_of", "idle_of", "with_business"]
+
+_MOST_NAMED = 5
+#: What a finding says of so many workloads, in the order in which findings are told.
+_SAID = {
+    "abandoned": "look abandoned: next to no CPU and no request",
+    "possibly_abandoned": "are possibly abandoned: next to no CPU; no request metric was read, check before deleting",
+    "off_hours": "in namespaces that look like non-production do next to nothing outside business hours",
+    "weekend_dip": "have quiet weekends: CPU was requested for the other days",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,51 @@ def habits_of(store: Store, window: Window, hours: HoursPolicy | None = None, *,
     profile = check(pd.concat(profiles, ignore_index=True), PROFILE) if profiles else empty(PROFILE)
     profile = profile.sort_values(["resource", *GROUP], kind="stable", ignore_index=True)
     return Habits(profile, check(pd.concat(weeks, ignore_index=True), WEEK), policy)
+
+
+@dataclass(frozen=True)
+class Idle:
+    """IDLE: one row per finding; and the findings of the run, each with the paper saving of all its rows."""
+
+    workloads: pd.DataFrame
+    findings: tuple[Mapping[str, object], ...]
+
+
+def idle_of(
+    habits: Habits,
+    recommendations: pd.DataFrame,
+    usage: pd.DataFrame,
+    facts: pd.DataFrame,
+    *,
+    currency: str,
+    policy: IdlePolicy | None = None,
+    requests: pd.DataFrame | None = None,
+) -> Idle:
+    """What could be switched off, of priced RECOMMENDATIONS, USAGE and FACTS of the same window; see ``idle_workloads``."""
+    frame = idle_workloads(recommendations, usage, facts, habits.profile, hours=habits.hours, policy=policy, requests=requests)
+    return Idle(frame, tuple(_findings(frame, currency)))
+
+
+def _findings(idle: pd.DataFrame, currency: str) -> Iterator[dict[str, object]]:
+    for finding, said in _SAID.items():
+        rows = idle[idle["finding"] == finding]
+        if not len(rows):
+            continue
+        names = list(dict.fromkeys(f"{row.namespace}/{row.workload}" for row in rows.itertuples()))
+        saving = float(rows["saving"].sum(min_count=1))
+        named = ", ".join(visible(name, 120) for name in names[:_MOST_NAMED])
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        money = "" if np.isnan(saving) else f". On paper {saving:,.2f} {currency} a month, not to be added to right-sizing"
+        message = f"{len(names)} {'workload' if len(names) == 1 else 'workloads'} {said}: {named}{more}{money}"
+        data = {"workloads": names, "saving_month": None if np.isnan(saving) else saving}
+        yield {"code": finding, "message": message, "data": data}
+
+
+def with_business(recommendations: pd.DataFrame, habits: Habits) -> pd.DataFrame:
+    """RECOMMENDATIONS with ``business_p95`` filled where business hours were measured and the row shows its other quantiles."""
+    on = [*GROUP, "resource"]
+    found = recommendations[on].merge(habits.profile[[*on, "business_p95"]], on=on, how="left")["business_p95"].to_numpy()
+    return recommendations.assign(business_p95=np.where(recommendations["pooled_p95"].notna(), found, np.nan))
 
 
 def _requested(store: Store, window: Window) -> dict[str, np.ndarray]:
