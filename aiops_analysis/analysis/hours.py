@@ -104,7 +104,7 @@ def calendar_of(window: Window, policy: HoursPolicy, steps: int) -> Calendar:
     seconds = np.arange(days * steps) * (_DAY_S // steps)
     begin = day_start(next(window.days()))
     local = (pd.Timestamp(begin) + pd.to_timedelta(seconds, unit="s")).tz_convert(_zone_of(policy.zone))
-    weekday, hour = local.weekday.to_numpy(np.int8), local.hour.to_numpy(np.int8)
+    weekday, hour = local.day_of_week.to_numpy(np.int8), local.hour.to_numpy(np.int8)
     working: Bools = np.isin(weekday, policy.days)
     weekend: Bools = ~working
     if policy.night_start <= policy.night_end:
