@@ -44,6 +44,7 @@ STABILITY = Contract(
     KEY,
 )
 
+_MOST_NAMED = 5
 _OPPOSITE = {("decrease", "increase"), ("increase", "decrease")}
 #: Reasons that decide a number; the rest only comment on it.
 _DECIDING = frozenset(
@@ -88,7 +89,8 @@ class Since:
         if self.window_days is not None and self.window_days[0] != self.window_days[1]:
             out.append(f"the window was {self.window_days[0]} days, now {self.window_days[1]}")
         if self.policy:
-            out.append(f"the policy changed: {', '.join(self.policy)}")
+            more = f" and {len(self.policy) - _MOST_NAMED} more" if len(self.policy) > _MOST_NAMED else ""
+            out.append(f"the policy changed: {', '.join(self.policy[:_MOST_NAMED])}{more}")
         return out
 
 

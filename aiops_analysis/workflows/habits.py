@@ -24,12 +24,12 @@ from aiops_analysis.workflows.measure import METRIC_OF, over_buckets, step_spans
 __all__ = ["Habits", "Idle", "habits_of", "idle_of", "with_business"]
 
 _MOST_NAMED = 5
-#: What a finding says of so many workloads, in the order in which findings are told.
+#: What a finding says of its workloads, in the order in which findings are told.
 _SAID = {
-    "abandoned": "look abandoned: next to no CPU and no request",
-    "possibly_abandoned": "are possibly abandoned: next to no CPU; no request metric was read, check before deleting",
-    "off_hours": "in namespaces that look like non-production do next to nothing outside business hours",
-    "weekend_dip": "have quiet weekends: CPU was requested for the other days",
+    "abandoned": "abandoned, with next to no CPU and no request",
+    "possibly_abandoned": "possibly abandoned, with next to no CPU (no request metric was read: check before deleting)",
+    "off_hours": "idle outside business hours, in namespaces that look like non-production",
+    "weekend_dip": "quiet at weekends",
 }
 
 
@@ -96,7 +96,7 @@ def _findings(idle: pd.DataFrame, currency: str) -> Iterator[dict[str, object]]:
         named = ", ".join(visible(name, 120) for name in names[:_MOST_NAMED])
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         money = "" if np.isnan(saving) else f". On paper {saving:,.2f} {currency} a month, not to be added to right-sizing"
-        message = f"{len(names)} {'workload' if len(names) == 1 else 'workloads'} {said}: {named}{more}{money}"
+        message = f"{said}: {len(names)} {'workload' if len(names) == 1 else 'workloads'}, {named}{more}{money}"
         data = {"workloads": names, "saving_month": None if np.isnan(saving) else saving}
         yield {"code": finding, "message": message, "data": data}
 

@@ -81,15 +81,20 @@ def since_last_run(recommendations: pd.DataFrame, folder: Path | None, *, cluste
         previous = _rows(_parsed(path, data), cluster)
     except _Unreadable as error:
         message = f"the last run cannot be compared with: {error}"
-        return Compared(frame, empty(STABILITY), ({"code": "last_run_unreadable", "message": message, "data": {"path": path.as_posix()}},))
+        return Compared(frame, empty(STABILITY), ({"code": "last_run_unreadable", "message": message, "data": {"run": path.parent.name}},))
     rows = compare(frame, previous, policy, since=_since(path.parent.name, evidence, policy, window))
     own = rows[rows["stability"] != "gone"]
     filled = frame.assign(stability=own["stability"].to_numpy(), previous_request=own["previous_request"].to_numpy())
     return Compared(check(filled, RECOMMENDATIONS), rows, tuple(_findings(rows, path.parent.name)))
 
 
+def _shown(path: Path) -> str:
+    """Run and file: where the reports lie is a matter of one machine."""
+    return visible(f"{path.parent.name}/{path.name}")
+
+
 def _refuse(path: Path, why: str) -> NoReturn:
-    raise _Unreadable(f"{visible(path.as_posix())} {why}")
+    raise _Unreadable(f"{_shown(path)} {why}")
 
 
 def _read(path: Path) -> bytes:
@@ -99,7 +104,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
     except OSError as error:
-        raise _Unreadable(f"{visible(path.as_posix())} cannot be read ({error.strerror})") from error
+        raise _Unreadable(f"{_shown(path)} cannot be read ({error.strerror})") from error
     if len(data) > _LARGEST:
         _refuse(path, f"is larger than {_LARGEST // 2**20} MiB")
     return data
@@ -114,7 +119,7 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data, parse_constant=_constant)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise _Unreadable(f"{visible(path.as_posix())} is not readable JSON ({type(error).__name__})") from error
+        raise _Unreadable(f"{_shown(path)} is not readable JSON ({type(error).__name__})") from error
     if not isinstance(found, dict) or found.get("schema") != _SCHEMA or isinstance(found["schema"], bool):
         shown = ascii(found.get("schema") if isinstance(found, dict) else None)[:40]
         _refuse(path, f"has schema {shown}; this version reads {_SCHEMA}")
