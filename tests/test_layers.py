@@ -29,6 +29,7 @@ NEIGHBOURS = {
     ("history.weekly", "history.store"),
     ("history.weekly", "history.inventory"),
     ("analysis", "analysis.statistics"),
+    ("analysis", "analysis.hours"),
     # parts of right-sizing; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *(("analysis", f"analysis.{part}") for part in ("policy", "sizing", "java", "sufficiency", "guards", "bounds", "autoscaling")),
     *(("analysis", f"analysis.{part}") for part in ("priority", "usage", "allocation")),
