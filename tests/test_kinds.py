@@ -82,7 +82,7 @@ def test_ten_runs_are_needed(runs: int, refused: bool) -> None:
         assert message(row, "few_runs") == "It ran 9 times in the window; 10 runs are needed."
     else:
         # 2 x 200m, and the next run gets it; no wall-clock completeness, no missing weekday
-        assert (numbers(row)[0], row["takes_effect"], codes(row)) == (500, "next run", {"job", "step_capped"})
+        assert (numbers(row)[0], row["takes_effect"], codes(row)) == (400, "next run", {"job"})
         assert math.isnan(row["completeness"])
 
 

@@ -40,6 +40,7 @@ NEIGHBOURS = {
     ("workflows", "workflows.job_runs"),
     ("workflows", "workflows.figures"),
     ("workflows", "workflows.measure"),
+    ("workflows", "workflows.measured"),
     ("workflows", "workflows.objects"),
     ("workflows", "workflows.placement"),
     ("workflows", "workflows.pull_day"),

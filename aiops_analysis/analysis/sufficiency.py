@@ -62,7 +62,7 @@ def _by_data(case: Case) -> list[Reason]:
         return [Reason(Code.NO_SAMPLES, "There is no usable sample in the window.", {"dropped": int(usage["dropped"])})]
     out = []
     span = _seconds(usage["first_sample"], usage["last_sample"]) / _DAY
-    if usage["cut"]:
+    if usage["cut"] == "changed":
         pass  # what counts is how long the last rollout is ago, below
     elif span < policy.min_days:
         message = f"The samples span {_floor1(span)} days, fewer than the {policy.min_days} that are needed."
@@ -122,7 +122,7 @@ def warnings_of(case: Case, window: Window) -> list[Reason]:
         return [Reason(Code.JOB, message, {"runs": int(usage["samples"])}), *_dropped(case)]
     out += _rollout(case)
     span = _seconds(usage["first_sample"], usage["last_sample"]) / _DAY
-    if span < policy.warn_days:
+    if span < policy.warn_days and not usage["cut"]:  # a rollout says more than the span that is left
         message = f"The samples span {_floor1(span)} days; {policy.warn_days} are wished for."
         out.append(Reason(Code.THIN_HISTORY, message, {"days": span, "wished": policy.warn_days}))
     days = zip(window.days(), usage["daily_p95"], strict=False) if usage["weekdays"] < 7 else ()
@@ -141,11 +141,14 @@ def _rollout(case: Case) -> list[Reason]:
     """What the last rollout means for the samples (methods.md A8)."""
     usage, since = case.usage, _since_rollout(case)
     ratio = usage["rollout_ratio"]
+    if usage["cut"] == "settled":
+        message = f"Only the {usage['days']} days after the last rollout are measured."
+        return [Reason(Code.SINCE_ROLLOUT, message, {"days": int(usage["days"]), "ratio": ratio if known(ratio) else None})]
     if usage["cut"]:
-        days = _floor1(since)
-        change = f" changed by {ratio - 1:+.0%} with it" if known(ratio) else " before it is of another version"
-        message = f"Only the {days} days after the last rollout count: usage{change}."
-        return [Reason(Code.POST_ROLLOUT, message, {"days": since, "ratio": ratio if known(ratio) else None})]
+        days = "1 day" if usage["days"] == 1 else f"{usage['days']} days"
+        change = f"changed to {ratio:.2f} times" if known(ratio) else "was 0 before"
+        message = f"Post-rollout, {days}: the daily P95 {change} with the last rollout, so days before are left out."
+        return [Reason(Code.POST_ROLLOUT, message, {"days": int(usage["days"]), "ratio": ratio if known(ratio) else None})]
     if since < case.policy.warn_rollout_days:
         message = f"The last rollout was {_floor1(since)} days before the last sample; older samples are of another version."
         return [Reason(Code.RECENT_ROLLOUT, message, {"days": since, "ratio": ratio if known(ratio) else None})]
@@ -178,7 +181,7 @@ def settings_reasons(case: Case) -> list[Reason]:
 def grade_of(case: Case, reasons: list[Reason]) -> str:
     """How wide the interval of the P95 is: upper bound / P95; censored data and a recent rollout are at most low."""
     usage, policy = case.usage, case.policy
-    at_most_low = {Code.CENSORED, Code.RECENT_ROLLOUT} & {reason.code for reason in reasons}
+    at_most_low = {Code.CENSORED, Code.RECENT_ROLLOUT, Code.POST_ROLLOUT} & {reason.code for reason in reasons}
     if at_most_low or usage["saturated"] or not known(usage["upper"]):
         return "low"
     upper, p95 = usage["upper"], usage["p95"] * (1 + 1e-9)  # 1.15 x 0.05 is below 0.0575 in floats

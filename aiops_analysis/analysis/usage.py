@@ -70,7 +70,7 @@ def usage_of_block(
     pooled = _pooled(block, group, np.asarray(day, np.int64), by_day)
     figures = by_day.columns(window, samples.shape[1])
     hot["pods"] = np.maximum(np.asarray(hot["pods"]), by_day.samples.any(axis=1))  # an only pod was not counted apart
-    later = {"pool": "", "pool_p95": np.nan, "cut": False, "rollout_ratio": np.nan}  # what the caller may know
+    later = {"pool": "", "pool_p95": np.nan, "cut": "", "rollout_ratio": np.nan}  # what the caller may know
     frame = pd.DataFrame({**names, "resource": resource, **hot, **later, **figures, **pooled})
     return check(frame, USAGE)
 

@@ -20,7 +20,8 @@ class Code(StrEnum):
     LOW_COMPLETENESS = "low_completeness"  # too many samples are missing
     SOME_MISSING = "some_missing"  # a share of the samples is missing, small enough to recommend
     RECENT_ROLLOUT = "recent_rollout"  # too little data since the last rollout
-    POST_ROLLOUT = "post_rollout"  # usage changed with the last rollout: only what came after it counts
+    SINCE_ROLLOUT = "since_rollout"  # only days after the last rollout are measured; there are enough
+    POST_ROLLOUT = "post_rollout"  # usage changed with the last rollout: only the few days after it count
     HPA_MANAGED = "hpa_managed"  # a HorizontalPodAutoscaler scales on this resource
     HPA_TOGETHER = "hpa_together"  # request and target of the HorizontalPodAutoscaler change together
     HPA_OUT_OF_RANGE = "hpa_out_of_range"  # the target that goes with the request is outside 30 to 90 percent

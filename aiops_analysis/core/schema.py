@@ -272,7 +272,7 @@ USAGE = Contract(
         "pool_p95": "float64",  # that P95, NaN when there is none
         "daily_p95": "object",  # list of floats, one per UTC day of the window, NaN without samples
         "daily_max": "object",
-        "cut": "bool",  # only samples after the last rollout are in the figures: usage changed with it (methods.md A8)
+        "cut": "str",  # only days after the last rollout count, as they are enough (settled) or usage changed with it (changed); else ""
         "rollout_ratio": "float64",  # median daily P95 after / before the last rollout, NaN without one
     },
     ("namespace", "workload_kind", "workload", "container", "resource"),

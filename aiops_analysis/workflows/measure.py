@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.analysis.usage import usage_of_block
-from aiops_analysis.core.schema import GROUP, METRICS, USAGE, check, empty
+from aiops_analysis.core.schema import GROUP, METRICS, USAGE, empty
 from aiops_analysis.core.window import STEP, Window
 from aiops_analysis.history.days import Block, block
 from aiops_analysis.history.inventory import ASKED
@@ -50,39 +50,27 @@ def step_spans(frame: pd.DataFrame, start: datetime) -> tuple[np.ndarray, np.nda
 
 
 def usage_of(
-    store: Store, window: Window, resource: str, *, pools: Mapping[tuple[str, str], str] | None = None, workers: int = 2
+    store: Store,
+    window: Window,
+    resource: str,
+    *,
+    prepare: Callable[[Block], Block] | None = None,
+    refine: Callable[[Block, pd.DataFrame], pd.DataFrame] | None = None,
+    workers: int = 2,
 ) -> pd.DataFrame:
     """USAGE of every workload-container of a window for cpu or memory; raises StoreCorrupt.
 
-    ``pools`` is the node pool of each (namespace, pod): DaemonSets are then measured by pool too (methods.md A9).
+    ``prepare`` changes a block before it is measured, ``refine`` its USAGE afterwards.
     """
     days = list(window.days())
 
     def one(part: Block) -> pd.DataFrame:
+        part = part if prepare is None else prepare(part)
         usage = usage_of_block(part.labels, part.day, part.samples, window=window, resource=resource)
-        return usage if pools is None else _by_pool(usage, part, pools, window, resource)
+        return usage if refine is None else refine(part, usage)
 
     frames = [frame for frame in over_buckets(store, METRIC_OF[resource], days, one, workers=workers) if len(frame)]
     return pd.concat(frames, ignore_index=True).sort_values(list(GROUP), kind="stable", ignore_index=True) if frames else empty(USAGE)
-
-
-def _by_pool(usage: pd.DataFrame, part: Block, pools: Mapping[tuple[str, str], str], window: Window, resource: str) -> pd.DataFrame:
-    """USAGE whose DaemonSets know the node pool with the highest pooled P95."""
-    rows = np.flatnonzero((part.labels["workload_kind"] == "DaemonSet").to_numpy())
-    if not len(rows):
-        return usage
-    labels = part.labels.iloc[rows]
-    where = pd.Series([pools.get(pod, "") for pod in zip(labels["namespace"], labels["pod"], strict=True)], index=labels.index)
-    # the pool becomes part of the workload's name for as long as this takes; no name holds a NUL
-    named = labels.assign(workload=labels["workload"] + "\x00" + where)
-    each = usage_of_block(named, part.day[rows], part.samples[rows], window=window, resource=resource)
-    split = each["workload"].str.split("\x00", n=1, expand=True)
-    each = each.assign(workload=split[0], pool=split[1], pool_p95=each["p95"])
-    hottest = (
-        each[each["pool"] != ""].sort_values(["pool_p95", "pool"], ascending=[False, True], kind="stable").drop_duplicates(list(GROUP))
-    )
-    found = usage.drop(columns=["pool", "pool_p95"]).merge(hottest[[*GROUP, "pool", "pool_p95"]], on=list(GROUP), how="left")
-    return check(found.assign(pool=found["pool"].fillna("")), USAGE)
 
 
 def sums(store: Store, metric: str, days: Sequence[date], *, workers: int = 2) -> pd.DataFrame:

@@ -6,23 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
 import pandas as pd
 
-from aiops_analysis.analysis.jobs import usage_of_runs
 from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.rightsizing import recommend
 from aiops_analysis.analysis.savings import PriceBook, paper
 from aiops_analysis.core.errors import NotEnoughData, StoreCorrupt
-from aiops_analysis.core.schema import GROUP, METRICS, RESOURCES
+from aiops_analysis.core.schema import GROUP, METRICS
 from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
 from aiops_analysis.workflows.facts import facts_of
 from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, notes_of, summary_of
-from aiops_analysis.workflows.job_runs import JOB_KINDS, whole_runs
-from aiops_analysis.workflows.measure import ALL_KINDS, METRIC_OF, usage_of
-from aiops_analysis.workflows.placement import pool_of_pods
+from aiops_analysis.workflows.measure import ALL_KINDS
+from aiops_analysis.workflows.measured import usage_in
 
 __all__ = ["Review", "monthly", "quality", "review_window"]
 
@@ -90,7 +87,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
     if not (days["status"] != "missing").any():
         raise NotEnoughData(f"no day of {window.as_dict()['start']} to {window.as_dict()['end']} is stored for cluster {store.cluster!r}")
     facts = facts_of(store, window)
-    usage = usage_in(store, window)
+    usage = usage_in(store, window, facts, policy)
     facts = _with_memory_at_kill(facts, usage)
     bounds = read_frame(store, "bounds", window.days())
     recommendations = paper(recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds), prices)
@@ -114,32 +111,6 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         source=source,
         notes=notes_of(policy, prices, window),
     )
-
-
-def usage_in(store: Store, window: Window) -> pd.DataFrame:
-    """USAGE of both resources: by steps of time, of DaemonSets also by node pool, of Jobs and CronJobs by run (methods.md A9)."""
-    days = list(window.days())
-    pools = pool_of_pods(read_frame(store, "inventory", days), read_frame(store, "nodes", days))
-    runs = whole_runs(read_frame(store, "runs", days))
-    frames = []
-    for resource in RESOURCES:
-        usage = _measured(store, window, resource, pools)
-        per_run = usage_of_runs(runs, window=window, resource=resource)
-        frames += [usage[~usage["workload_kind"].isin(JOB_KINDS)], per_run]
-    return pd.concat(frames, ignore_index=True)
-
-
-def _measured(store: Store, window: Window, resource: str, pools: Mapping[tuple[str, str], str]) -> pd.DataFrame:
-    """USAGE of one resource, with what was left out at the door counted in ``dropped``."""
-    usage = usage_of(store, window, resource, pools=pools)
-    counts: dict[tuple[str, ...], int] = {}
-    for manifest in store.manifests(METRIC_OF[resource], window.days()).values():
-        for entry in manifest.dropped:
-            if "workload" in entry:
-                key = tuple(str(entry[name]) for name in GROUP)
-                counts[key] = counts.get(key, 0) + int(str(entry["count"]))
-    keys = zip(*(usage[name] for name in GROUP), strict=True)
-    return usage.assign(dropped=np.array([counts.get(tuple(key), 0) for key in keys], np.int64))
 
 
 def _with_memory_at_kill(facts: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
