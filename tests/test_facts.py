@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_analysis.core.schema import BURST, HPAS, INVENTORY, LABELS, blank
+from aiops_analysis.core.schema import BURST, HPAS, INVENTORY, LABELS, NODES, WORKLOADS, blank
 from aiops_analysis.core.window import Window
 from aiops_analysis.history.days import commit_matrix
 from aiops_analysis.history.inventory import commit_frame
@@ -149,3 +149,43 @@ def test_a_java_image_is_known_by_its_name(store, image, jvm):
 
 def test_an_empty_history_has_no_facts(store):
     assert len(facts_of(store, WINDOW)) == 0
+
+
+def test_init_containers_gpus_and_settings_of_the_api_are_facts(store):
+    rows = [pod("a", at(FIRST, 0), at(FIRST, 24)), pod("a", at(FIRST, 0), at(FIRST, 24), container="migrate", role="init")]
+    rows += [pod("g", at(FIRST, 0), at(FIRST, 24), workload="train", scope="GPU")]
+    put(store, FIRST, rows)
+    settings = blank(WORKLOADS) | {"namespace": "shop", "workload_kind": "Deployment", "workload": "web", "java_flags": "-Xmx1g"}
+    settings |= {"resize_restart": True, "first_seen": at(FIRST, 0), "last_seen": at(FIRST, 24)}
+    with store.lock():
+        commit_frame(store, Manifest("workloads", FIRST), pd.DataFrame([settings], columns=list(WORKLOADS.columns)))
+    got = facts_of(store, WINDOW).set_index(["workload", "container"])
+    assert got["role"].to_dict() == {("train", "app"): "app", ("web", "app"): "app", ("web", "migrate"): "init"}
+    assert got.loc[("train", "app"), "out_of_scope"] == "GPU"
+    assert got.loc[("web", "app"), ["java_flags", "resize", "jvm"]].tolist() == ["-Xmx1g", "restart", True]
+
+
+@pytest.mark.parametrize(
+    ("versions", "resize"), [(("v1.33.5-eks-1", "v1.35.0"), "in place"), (("v1.33.5", "v1.32.9"), ""), (("v1.33.0", ""), ""), ((), "")]
+)
+def test_a_running_pod_is_resized_where_every_node_can(store, versions, resize):
+    spans = {"first_seen": at(FIRST, 0), "last_seen": at(FIRST, 24)}
+    size = {"cpu_allocatable": 4.0, "memory_allocatable": 8e9}
+    nodes = [blank(NODES) | spans | size | {"node": f"n{i}", "pool": f"p{i}", "version": v} for i, v in enumerate(versions)]
+    put(store, FIRST, [pod("a", at(FIRST, 0), at(FIRST, 24), node="n0")])
+    with store.lock():
+        commit_frame(store, Manifest("nodes", FIRST), pd.DataFrame(nodes, columns=list(NODES.columns)))
+    got = facts_of(store, WINDOW).iloc[0]
+    assert got["resize"] == resize
+    assert (got["largest_node"] == 4.0) is bool(versions)
+
+
+def test_a_job_is_there_for_eight_days_after_its_run(store):
+    days = [FIRST + timedelta(days=n) for n in range(10)]
+    for day in days:
+        ran = [pod("night", at(FIRST, 1), at(FIRST, 2), kind="CronJob", workload="night")] if day == FIRST else []
+        ran += [pod("late", at(day, 1), at(day, 2), kind="CronJob", workload="late")] if day == days[3] else []
+        put(store, day, [pod("a", at(day, 0), at(day, 24)), *ran])
+    got = facts_of(store, Window.of_days(days[-1], 10)).set_index("workload")
+    # the window ends 9 d 22 h after one run and 6 d 22 h after the other
+    assert got["running"].to_dict() == {"late": True, "night": False, "web": True}
