@@ -177,7 +177,7 @@ def test_a_running_pod_is_resized_where_every_node_can(store, versions, resize):
         commit_frame(store, Manifest("nodes", FIRST), pd.DataFrame(nodes, columns=list(NODES.columns)))
     got = facts_of(store, WINDOW).iloc[0]
     assert got["resize"] == resize
-    assert (got["largest_node"] == 4.0) is bool(versions)
+    assert bool(got["largest_node"] == 4.0) is bool(versions)
 
 
 def test_a_job_is_there_for_eight_days_after_its_run(store):
