@@ -38,7 +38,7 @@ class Sample:
 def read(path: Path) -> list[Sample]:
     """The samples of a gzipped Prometheus text; every line that is no comment must be one."""
     out = []
-    for line in gzip.open(path, "rt", encoding="utf-8").read().splitlines():
+    for line in gzip.decompress(path.read_bytes()).decode().splitlines():
         if line and not line.startswith("#"):
             name, labels, value, stamp = _LINE.fullmatch(line).groups()  # type: ignore[union-attr]
             out.append(Sample(name, dict(_LABEL.findall(labels or "")), float(value), int(stamp) if stamp else None))
