@@ -58,6 +58,7 @@ KSM = (
     "kube_job_",
     "kube_hor",
 )
+ALIVE = ("Pending", "Running")
 SLOTS = ["cpu_request", "cpu_limit", "memory_request", "memory_limit"]
 UNITS = {"m": 1e-3, "": 1.0, "M": 1e6, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 
