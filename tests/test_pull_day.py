@@ -99,6 +99,17 @@ def test_f14_an_impossible_value_is_missing_and_counted(value, kind):
     assert [(d["kind"], d["count"], d["workload"]) for d in got.dropped["cpu_usage"]] == [(kind, 1, "web-1")]
 
 
+def test_f14_an_impossible_burst_is_no_burst():
+    """140 cores on a node of 4: neither it nor the P99.9 that contains it may raise a limit; 4.1 is within 1.05 x 4."""
+    other = POD | {"pod": "web-2"}
+    largest = Instant([POD, other], np.array([140.0, 4.1]))
+    found = day(burst_max=largest, burst_p999=Instant([POD, other], np.array([90.0, 3.0])), node_capacity=node())
+    burst = found.frames["burst"].set_index("pod")
+    assert burst.loc["web-1", ["cpu_max", "cpu_p999"]].isna().all()
+    assert burst.loc["web-2", ["cpu_max", "cpu_p999"]].tolist() == [4.1, 3.0]
+    assert [(d["kind"], d["pod"]) for d in found.dropped["burst"]] == [("above_capacity", "web-1")]
+
+
 def test_f14_what_the_source_left_out_is_counted_too():
     got = day(cpu_usage=Ranged([POD], np.zeros((1, 288), np.float32), odd={"nan": 3, "inf": 1, "duplicate": 0}))
     assert got.dropped["cpu_usage"] == ({"kind": "inf", "count": 1}, {"kind": "nan", "count": 3})

@@ -164,9 +164,9 @@ def day_result(day: date, questions: Sequence[Question], answers: Sequence[objec
         day, one["node_capacity"], one["node_allocatable"], one["node_labels"].labels, one["node_info"].labels
     )
     out.frames["hpas"] = hpas_frame(day, one["hpa_info"].labels, {"min": one["hpa_min"], "max": one["hpa_max"]}, one["hpa_target"])
-    out.frames["burst"] = _burst(one["burst_max"], one["burst_p999"], owners)
     out.frames |= {"runs": empty(RUNS), "bounds": empty(BOUNDS)}
     ceiling = _Ceiling.of(out.frames["inventory"], out.frames["nodes"])
+    out.frames["burst"], out.dropped["burst"] = _possible(_burst(one["burst_max"], one["burst_p999"], owners), ceiling)
     ended = _ended(day, out.frames["inventory"])
     for metric in _DENSE:
         labels, samples = _owned(one[metric], owners)
@@ -328,6 +328,14 @@ def _burst(largest: _Whole, p999: _Whole, owners: Owners) -> pd.DataFrame:
     if not len(frames[0]):
         return empty(BURST)
     return check(frames[0].merge(frames[1], on=list(LABELS), how="left"), BURST)
+
+
+def _possible(burst: pd.DataFrame, ceiling: _Ceiling) -> tuple[pd.DataFrame, tuple[Mapping[str, object], ...]]:
+    """Bursts without those above what the pod's node has; where the largest is impossible, so is the quantile that it is in."""
+    bad = burst["cpu_max"].to_numpy() > ceiling.of_rows("cpu", burst)
+    named = burst.loc[bad, list(LABELS)].to_dict("records")
+    kept = burst.assign(**{name: burst[name].mask(bad) for name in ("cpu_max", "cpu_p999")})
+    return kept, tuple({"kind": "above_capacity", "count": 1, **labels} for labels in named)
 
 
 def _named(answer: _Whole) -> list[tuple[dict[str, str], float]]:
