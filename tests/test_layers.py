@@ -32,6 +32,7 @@ NEIGHBOURS = {
     # parts of right-sizing; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *(("analysis", f"analysis.{part}") for part in ("policy", "case", "sizing", "sufficiency", "guards", "priority")),
     # the verbs of the workflows share these parts
+    ("workflows", "workflows.door"),
     ("workflows", "workflows.facts"),
     ("workflows", "workflows.figures"),
     ("workflows", "workflows.measure"),

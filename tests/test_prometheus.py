@@ -128,6 +128,7 @@ def test_f16_a_label_set_that_comes_twice_is_one_row() -> None:
     assert found.labels == [{"a": "1", "b": "2"}]
     np.testing.assert_array_equal(found.samples, [[1, 2, 3, NAN]])
     assert found.odd == {"duplicate": 1}
+    assert found.named == {(("a", "1"), ("b", "2")): {"duplicate": 1}}
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ class Ranged:
     warnings: tuple[str, ...] = ()
     infos: tuple[str, ...] = ()
     odd: dict[str, int] = field(default_factory=dict)
+    named: dict[tuple[tuple[str, str], ...], dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -113,6 +114,15 @@ def test_f14_an_impossible_burst_is_no_burst():
 def test_f14_what_the_source_left_out_is_counted_too():
     got = day(cpu_usage=Ranged([POD], np.zeros((1, 288), np.float32), odd={"nan": 3, "inf": 1, "duplicate": 0}))
     assert got.dropped["cpu_usage"] == ({"kind": "inf", "count": 1}, {"kind": "nan", "count": 3})
+
+
+def test_f14_what_the_source_left_out_is_counted_by_series_where_it_says_which():
+    """Of 5 odd values 3 are of our container; the others are of a series that is none of ours, and counted without a name."""
+    named = {tuple(sorted(POD.items())): {"nan": 2, "duplicate": 1}, (("id", "/"),): {"nan": 2}}
+    found = Ranged([POD], np.zeros((1, 288), np.float32), odd={"nan": 4, "duplicate": 1})
+    found.named = named
+    got = day(cpu_usage=found).dropped["cpu_usage"]
+    assert [(d["kind"], d["count"], d.get("workload")) for d in got] == [("nan", 2, None), ("duplicate", 1, "web-1"), ("nan", 2, "web-1")]
 
 
 def test_f16_rows_without_pod_or_container_are_none_of_ours():

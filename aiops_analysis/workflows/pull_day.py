@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -170,7 +171,7 @@ def day_result(day: date, questions: Sequence[Question], answers: Sequence[objec
     ended = _ended(day, out.frames["inventory"])
     for metric in _DENSE:
         labels, samples = _owned(one[metric], owners)
-        samples, dropped = _at_the_door(metric, labels, samples, ceiling, _odd(by_name[metric]))
+        samples, dropped = _at_the_door(metric, labels, samples, ceiling, _odd(by_name[metric], owners))
         out.matrices[metric] = labels, _cut_after_end(labels, samples, ended)
         out.dropped[metric] = dropped
     restarts, kills = _events(one["restarts"], one["oom_reason"], one["oom_events"], owners)
@@ -233,13 +234,13 @@ class _Ceiling:
 
 
 def _at_the_door(
-    metric: str, labels: pd.DataFrame, samples: np.ndarray, ceiling: _Ceiling, odd: Mapping[str, int]
+    metric: str, labels: pd.DataFrame, samples: np.ndarray, ceiling: _Ceiling, odd: Sequence[Mapping[str, object]]
 ) -> tuple[np.ndarray, tuple[Mapping[str, object], ...]]:
     """Impossible values become missing and are counted by kind and series (methods.md I-11)."""
     top = ceiling.of_rows(_UNIT[metric], labels) if metric in _UNIT else np.full(len(labels), np.inf)
     with np.errstate(invalid="ignore"):
         bad = {"negative": samples < 0, "above_capacity": samples > top[:, None]}
-    dropped: list[Mapping[str, object]] = [{"kind": kind, "count": count} for kind, count in sorted(odd.items()) if count]
+    dropped = list(odd)
     out = samples
     for kind, mask in bad.items():
         counts = mask.sum(axis=1)
@@ -252,12 +253,20 @@ def _at_the_door(
     return out, tuple(dropped)
 
 
-def _odd(answers: Sequence[object]) -> dict[str, int]:
-    total: dict[str, int] = {}
+def _odd(answers: Sequence[object], owners: Owners) -> list[Mapping[str, object]]:
+    """What the source could not take as it came, by kind; and by series where that is one of ours."""
+    total: Counter[str] = Counter()
+    named: list[Mapping[str, object]] = []
     for answer in answers:
-        for kind, count in getattr(answer, "odd", {}).items():
-            total[kind] = total.get(kind, 0) + count
-    return total
+        total.update(getattr(answer, "odd", {}))
+        for key, counts in getattr(answer, "named", {}).items():
+            m = dict(key)
+            namespace, pod, container = (m.get(name, "") for name in ("namespace", "pod", "container"))
+            if pod and container:
+                labels = dict(zip(LABELS, (namespace, *owners.of(namespace, pod), pod, container), strict=True))
+                named += [{"kind": kind, "count": int(count), **labels} for kind, count in sorted(counts.items())]
+                total.subtract(counts)
+    return [{"kind": kind, "count": int(count)} for kind, count in sorted(total.items()) if count > 0] + named
 
 
 def _ended(day: date, inventory: pd.DataFrame) -> dict[tuple[str, str], int]:

@@ -16,6 +16,7 @@ from aiops_analysis.core.errors import NotEnoughData, StoreCorrupt
 from aiops_analysis.core.schema import GROUP, METRICS, RESOURCES
 from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.door import door_findings, left_out, left_out_by_container
 from aiops_analysis.workflows.facts import facts_of
 from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, notes_of, summary_of
 from aiops_analysis.workflows.measure import ALL_KINDS, METRIC_OF, usage_of
@@ -102,7 +103,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         days=days,
         namespaces=namespaces,
         figures=figures,
-        findings=tuple(findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1])),
+        findings=(*findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1]), *door_findings(store, window)),
         summary=summary_of(store.cluster, window, figures),
         fingerprint=store.fingerprint(ALL_KINDS, window.days()),
         queries=queries,
@@ -114,14 +115,9 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
 def _measured(store: Store, window: Window, resource: str) -> pd.DataFrame:
     """USAGE of one resource, with what was left out at the door counted in ``dropped``."""
     usage = usage_of(store, window, resource)
-    counts: dict[tuple[str, ...], int] = {}
-    for manifest in store.manifests(METRIC_OF[resource], window.days()).values():
-        for entry in manifest.dropped:
-            if "workload" in entry:
-                key = tuple(str(entry[name]) for name in GROUP)
-                counts[key] = counts.get(key, 0) + int(str(entry["count"]))
+    counts = left_out_by_container(store.manifests(METRIC_OF[resource], window.days()).values())
     keys = zip(*(usage[name] for name in GROUP), strict=True)
-    return usage.assign(dropped=np.array([counts.get(tuple(key), 0) for key in keys], np.int64))
+    return usage.assign(dropped=np.array([counts[tuple(key)] for key in keys], np.int64))
 
 
 def _with_memory_at_kill(facts: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +141,7 @@ def quality(store: Store, window: Window) -> pd.DataFrame:
                     "status": "missing" if m is None else m.status,
                     "completeness": 0.0 if m is None else 1 - m.holes / steps_of(),
                     "series": 0 if m is None else m.rows,
-                    "dropped": 0 if m is None else sum(int(str(d["count"])) for d in m.dropped),
+                    "dropped": 0 if m is None else left_out(m),
                     "warnings": "" if m is None else "; ".join(m.warnings),
                 }
             )
