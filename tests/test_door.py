@@ -28,17 +28,12 @@ def store_with(tmp_path, *dropped):
 
 
 def test_f14_each_kind_is_one_finding_that_names_the_containers(tmp_path):
-    store = store_with(
-        tmp_path,
-        entry("duplicate", 3, **WEB),
-        entry("duplicate", 2, **WEB | {"pod": "web-2"}),
-        entry("nan", 1),
-        entry("unsorted", 4, **WEB),
-    )
+    twice = (entry("duplicate", 3, **WEB), entry("duplicate", 2, **WEB | {"pod": "web-2"}))
+    store = store_with(tmp_path, *twice, entry("nan", 1), entry("unsorted", 4, **WEB))
     found = door_findings(store, Window.of_days(DAY, 1))
     assert [(f["code"], f["data"]["kind"], f["data"]["count"]) for f in found] == [
         ("dropped_values", "nan", 1),
-        ("dropped_values", "duplicate", 5),  # of two pods of one container: 3 + 2
+        ("repaired_values", "duplicate", 5),  # of two pods of one container: 3 + 2
         ("repaired_values", "unsorted", 4),
     ]
     assert found[0]["message"] == "1 value was no number (NaN), and left out"
@@ -47,7 +42,9 @@ def test_f14_each_kind_is_one_finding_that_names_the_containers(tmp_path):
 
 
 def test_repaired_values_are_not_left_out():
-    manifest = Manifest("cpu_usage", DAY, dropped=(entry("unsorted", 9, **WEB), entry("nan", 1), entry("above_capacity", 2, **WEB)))
+    """A second value of a step takes nothing away: the step has its first."""
+    odd = (entry("unsorted", 9, **WEB), entry("duplicate", 5, **WEB), entry("nan", 1), entry("above_capacity", 2, **WEB))
+    manifest = Manifest("cpu_usage", DAY, dropped=odd)
     assert left_out(manifest) == 3
     assert left_out_by_container([manifest, manifest]) == {("shop", "Deployment", "web", "app"): 4}
 

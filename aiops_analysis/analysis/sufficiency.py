@@ -124,7 +124,7 @@ def warnings_of(case: Case, window: Window) -> list[Reason]:
         message = f"The last rollout was {_floor1(since)} days before the last sample; older samples are of another version."
         out.append(Reason(Code.RECENT_ROLLOUT, message, {"days": since}))
     if usage["dropped"] > 0:
-        message = f"{usage['dropped']} impossible values were left out."
+        message = f"{usage['dropped']} impossible {'value was' if usage['dropped'] == 1 else 'values were'} left out."
         out.append(Reason(Code.DROPPED_VALUES, message, {"dropped": int(usage["dropped"])}))
     return out
 

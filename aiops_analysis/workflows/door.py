@@ -13,17 +13,17 @@ __all__ = ["door_findings", "left_out", "left_out_by_container"]
 
 _MOST_NAMED = 5
 _MOST_KEPT = 50
-_LEFT_OUT: Mapping[str, str] = {
+_IMPOSSIBLE: Mapping[str, str] = {
     "above_capacity": "above 1.05 times what the node has, and left out",
     "negative": "negative, and left out",
     "nan": "no number (NaN), and left out",
     "infinite": "infinite or too large, and left out",
     "unreadable": "no number at all, and left out",
-    "outside": "of a time that was not asked for, and left out",
-    "duplicate": "a second value of the same moment, and left out: two sources may share one name",
     "histogram": "a histogram, and left out",
 }
 _REPAIRED: Mapping[str, str] = {
+    "duplicate": "a second value of the same step, of which the first counts: two sources may share one name",
+    "outside": "of a time that was not asked for, and left out",
     "unsorted": "back in time, and put in order",
     "off_grid": "between two steps, and put on the nearest",
     "bad_text": "under a name with unreadable bytes, which are shown as escapes",
@@ -31,12 +31,12 @@ _REPAIRED: Mapping[str, str] = {
 
 
 def left_out(manifest: Manifest) -> int:
-    """How many values of a day were left out; repaired ones are not."""
+    """How many impossible values of a day were left out; what was only out of order or there twice is not one."""
     return sum(int(str(entry["count"])) for entry in manifest.dropped if entry["kind"] not in _REPAIRED)
 
 
 def left_out_by_container(manifests: Iterable[Manifest]) -> Counter[tuple[str, ...]]:
-    """How many values of each workload-container (GROUP) were left out, where the day says whose they were."""
+    """How many impossible values of each workload-container (GROUP) were left out, where the day says whose they were."""
     counts: Counter[tuple[str, ...]] = Counter()
     for manifest in manifests:
         for entry in manifest.dropped:
@@ -57,11 +57,11 @@ def door_findings(store: Store, window: Window) -> list[dict[str, object]]:
                 if "workload" in entry:
                     whose = "/".join(str(entry[name]) for name in ("namespace", "workload", "container"))
                     named.setdefault(kind, Counter())[f"{metric} of {whose}"] += count
-    return [_finding(kind, total[kind], named.get(kind, Counter())) for kind in (*_LEFT_OUT, *_REPAIRED) if total[kind]]
+    return [_finding(kind, total[kind], named.get(kind, Counter())) for kind in (*_IMPOSSIBLE, *_REPAIRED) if total[kind]]
 
 
 def _finding(kind: str, count: int, named: Counter[str]) -> dict[str, object]:
-    what = _LEFT_OUT.get(kind) or _REPAIRED[kind]
+    what = _IMPOSSIBLE.get(kind) or _REPAIRED[kind]
     ranked = sorted(named.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{name} ({number})" for name, number in ranked[:_MOST_NAMED])
     more = f" and {len(ranked) - _MOST_NAMED} more" if len(ranked) > _MOST_NAMED else ""
