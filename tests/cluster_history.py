@@ -1,8 +1,8 @@
 """A cluster nobody here tuned to: the shared generator's model in a real Prometheus, and what it means, computed apart from the package.
 
-``cluster_blocks`` (session fixture, in conftest) is a folder of TSDB blocks of 60 containers x 14 days, made once for all workers.
-``Truth`` computes the same numbers from the raw samples with numpy alone: rate() with its extrapolation as Prometheus 2 documents
-it, closed ranges, the largest of the duplicates, and samples after a pod's end left out.
+``build_blocks`` makes a folder of TSDB blocks of a cluster of any size, length, seed and end. ``Truth`` computes the same numbers from the
+raw samples with numpy alone: rate() with its extrapolation as Prometheus 2 documents it, closed ranges, the largest of the duplicates,
+samples after a pod's end left out, and so are those that are more than 1.05 times what the pod's node has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ __all__ = ["END", "TOOL", "Truth", "build_blocks", "why_not"]
 
 TOOL = Path(__file__).resolve().parents[2] / "shared" / "tools" / "cluster"
 END = datetime(2026, 11, 2, tzinfo=UTC)
-DAYS = 14
 STEP, RANGE, LOOKBACK = 300, 300, 300
 _METRICS = ("container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "kube_pod_status_phase")
 
@@ -46,11 +45,12 @@ def _generator() -> ModuleType:
     return module
 
 
-def build_blocks(folder: Path, promtool: Path, containers: int = 60) -> None:
+def build_blocks(folder: Path, promtool: Path, containers: int = 60, days: int = 14, seed: int = 3, end: datetime = END) -> None:
     """Make ``folder``/model.json and ``folder``/tsdb."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = [sys.executable, str(TOOL / "clustergen.py"), "model", "--containers", str(containers), "--days", str(DAYS), "--seed", "3"]
-    subprocess.run([*model, "--end", str(int(END.timestamp())), "--out", str(folder)], check=True, capture_output=True)
+    shape = ["--containers", str(containers), "--days", str(days), "--seed", str(seed), "--end", str(int(end.timestamp()))]
+    model = [sys.executable, str(TOOL / "clustergen.py"), "model", *shape, "--out", str(folder)]
+    subprocess.run(model, check=True, capture_output=True)
     path = f"{promtool.parent}:{os.environ['PATH']}"
     bash = shutil.which("bash")
     assert bash is not None
@@ -99,12 +99,16 @@ class Truth:
 
         tool = _generator()
         self.model = json.loads((folder / "model.json").read_text())
-        self.at = np.arange(int(END.timestamp()) - DAYS * 86_400 + STEP, int(END.timestamp()) + 1, STEP)
+        self.days, start = self.model["days"], self.model["t0"]
+        self.at = np.arange(start + STEP, start + self.days * 86_400 + 1, STEP)
         raw = self._raw(tool)
         self.pods = {(w["ns"], p["name"]): (w["kind"], w["name"]) for w in self.model["workloads"] for p in w["pods"]}
         seen = self._last_seen(raw["kube_pod_status_phase"])
-        self.cpu = self._by_container(raw["container_cpu_usage_seconds_total"], rate, seen)
-        self.memory = self._by_container(raw["container_memory_working_set_bytes"], largest, seen)
+        size = {node["name"]: (node["cpu"], node["mem"]) for node in self.model["nodes"]}
+        self.size = {(w["ns"], p["name"]): size[p["node"]] for w in self.model["workloads"] for p in w["pods"]}
+        self.dropped: dict[tuple[str, ...], int] = defaultdict(int)
+        self.cpu = self._by_container(raw["container_cpu_usage_seconds_total"], rate, seen, 0)
+        self.memory = self._by_container(raw["container_memory_working_set_bytes"], largest, seen, 1)
 
     def _raw(self, tool: ModuleType) -> dict[str, dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]]]:
         """Series by their identifying labels, joined over the windows that the backfill wrote."""
@@ -136,7 +140,7 @@ class Truth:
                 out[name] = max(out.get(name, -1), int(index))
         return out
 
-    def _by_container(self, series: dict, function, seen: dict) -> dict[tuple[str, ...], list[np.ndarray]]:
+    def _by_container(self, series: dict, function, seen: dict, resource: int) -> dict[tuple[str, ...], list[np.ndarray]]:
         """Samples [steps] of each pod, the largest of equal (namespace, pod, container), by workload-container."""
         pods: dict[tuple[str, str, str], np.ndarray] = {}
         for key, (stamps, values) in series.items():
@@ -145,10 +149,14 @@ class Truth:
                 pods[name] = np.fmax(pods.get(name, np.full(len(self.at), np.nan)), function(stamps, np.asarray(values, float), self.at))
         out: dict[tuple[str, ...], list[np.ndarray]] = defaultdict(list)
         for (namespace, pod, container), values in sorted(pods.items()):
-            for day in range(DAYS):
+            for day in range(self.days):
                 last = seen.get((namespace, pod, day))
                 if last is not None:
                     values[last + 1 : (day + 1) * 288] = np.nan
             kind, workload = self.pods[namespace, pod]
+            with np.errstate(invalid="ignore"):
+                impossible = values > 1.05 * self.size[namespace, pod][resource]
+            values[impossible] = np.nan
+            self.dropped[namespace, kind, workload, container] += int(impossible.sum())
             out[namespace, kind, workload, container].append(values)
         return out

@@ -85,12 +85,15 @@ def create_blocks(openmetrics: Path, blocks: Path, *flags: str) -> None:
 
 
 @contextlib.contextmanager
-def prometheus_server(blocks: Path, *flags: str, port: int | None = None) -> Iterator[Running]:
-    """A real Prometheus over the TSDB folder ``blocks`` that scrapes and compacts nothing; ``flags`` are added, a given port is kept."""
+def prometheus_server(blocks: Path, *flags: str, port: int | None = None, scrape: str = "") -> Iterator[Running]:
+    """A real Prometheus over the TSDB folder ``blocks`` that compacts nothing; ``flags`` are added, a given port is kept.
+
+    It scrapes nothing but what the YAML text ``scrape`` says.
+    """
     program = need("prometheus")
     with tempfile.TemporaryDirectory(prefix="prometheus-") as folder:
         config = Path(folder, "prometheus.yml")
-        config.write_text("global: {scrape_interval: 1m}\n")
+        config.write_text(f"global: {{scrape_interval: 1m}}\n{scrape}")
         command = [
             str(program),
             f"--config.file={config}",

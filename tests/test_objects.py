@@ -155,6 +155,14 @@ def test_f20_a_container_without_requests_has_a_row_with_not_set():
     assert got["qos"][0] == "BestEffort"
 
 
+def test_an_image_pulled_by_digest_is_named_by_the_pods_spec():
+    """The runtime says sha256:..., in which nobody (nor the search for Java) finds a name."""
+    digest = image("web-1") | {"image": "sha256:bc6c1e", "image_spec": "registry/app:1@sha256:8925"}
+    other = image("web-1", "side") | {"image_spec": "side"}
+    got = inventory([], phase=[alive("web-1", 0, 288)], images=[digest, other]).set_index("container")["image"]
+    assert got.to_dict() == {"app": "registry/app:1@sha256:8925", "side": "registry/side:1"}
+
+
 def test_f20_a_container_that_sets_nothing_is_known_by_its_series_where_containers_are_not_listed():
     phase, measured = series(alive("web-1", 0, 10)), [{"namespace": "shop", "pod": "web-1", "container": c} for c in ("app", "init")]
     got = inventory_frame(DAY, series(), series(), phase, [], [], OWNERS, measured)

@@ -116,7 +116,8 @@ def test_a_millisecond_is_still_on_the_grid() -> None:
 
 
 def test_f18_doubled_and_unsorted_samples() -> None:
-    assert repr(one((2, "3"), (0, "1"), (0, "7"))) == repr(([1.0, NAN, 3.0, NAN], {"unsorted": 1, "duplicate": 1}))
+    assert repr(one((2, "3"), (0, "1"), (0, "7"))) == repr(([1.0, NAN, 3.0, NAN], {"unsorted": 1, "conflict": 1}))
+    assert repr(one((0, "1"), (0, "1"), (0, "NaN"))) == repr(([1.0, NAN, NAN, NAN], {"nan": 1, "duplicate": 2}))
     # of two samples on one step the one nearer to it counts
     assert repr(one((0 + 50 / 300, "9"), (0, "1"))) == repr(([1.0, NAN, NAN, NAN], {"unsorted": 1, "off_grid": 1, "duplicate": 1}))
 
@@ -128,6 +129,7 @@ def test_f16_a_label_set_that_comes_twice_is_one_row() -> None:
     assert found.labels == [{"a": "1", "b": "2"}]
     np.testing.assert_array_equal(found.samples, [[1, 2, 3, NAN]])
     assert found.odd == {"duplicate": 1}
+    assert found.named == {(("a", "1"), ("b", "2")): {"duplicate": 1}}
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -133,6 +134,22 @@ def test_burst_and_presence() -> None:
     rate = f"(max by (namespace,pod,container) (rate(container_cpu_usage_seconds_total{{{S}}}[2m])))[1d:1m]"
     assert promql.burst_queries(ALL) == {"max": f"max_over_time({rate})", "p999": f"quantile_over_time(0.999, {rate})"}
     assert promql.presence_query(ALL) == f"count(container_memory_working_set_bytes{{{S}}})"
+
+
+def test_f16_labels_that_the_server_moved_aside_come_back() -> None:
+    """Only the family whose labels were moved: innermost the namespace, then pod, container, node."""
+    moved = Scope(namespaces=("shop",), moved=("kube",))
+    selected = 'max_over_time(kube_pod_info{exported_namespace="shop"}[86400s])'
+    for label in ("namespace", "pod", "container", "node"):
+        selected = f'label_replace({selected},"{label}","$1","exported_{label}","(.+)")'
+    assert promql.fact_query("pod_info", moved) == f"max by (namespace,pod,uid,node) ({selected})"
+    assert promql.range_query("cpu_usage", moved) == promql.range_query("cpu_usage", Scope(namespaces=("shop",)))
+    assert 'label_replace(kube_pod_status_phase{phase=~"Pending|Running"' in promql.runs_query("phase", Scope(moved=("kube",)))
+    assert promql.runs_query("phase", Scope(moved=("kube",))).endswith(" == 1)")
+    assert moved.within(["a"]) == Scope(namespaces=("a",), moved=("kube",))
+    assert promql.moved_query("container", Scope("cluster", "c")) == (
+        'count(container_memory_working_set_bytes{exported_namespace!="",cluster="c"})'
+    )
 
 
 def test_a_metric_may_have_another_name() -> None:
@@ -268,7 +285,7 @@ def test_every_query_is_understood_by_real_servers(hostile_blocks: Path, prometh
     hostile = Scope("cluster", HOSTILE[0], tuple(HOSTILE), per_cpu=True)
     for server in (prometheus_server(hostile_blocks), victoria_server()):
         source = Prometheus(Server(server.url), Redactor())
-        for scope in (ALL, SHOP, hostile):
+        for scope in (ALL, SHOP, hostile, replace(hostile, moved=("kube", "container"))):
             texts = [promql.fact_query(kind, scope) for kind in promql.FACTS] + [promql.runs_query(kind, scope) for kind in promql.RUNS]
             texts += [promql.range_query(m, scope) for m in promql.DENSE + promql.RAW] + list(promql.burst_queries(scope).values())
             for text in [*texts, promql.presence_query(scope), promql.namespaces_query(scope)]:

@@ -24,6 +24,7 @@ class Ranged:
     warnings: tuple[str, ...] = ()
     infos: tuple[str, ...] = ()
     odd: dict[str, int] = field(default_factory=dict)
+    named: dict[tuple[tuple[str, str], ...], dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -99,9 +100,43 @@ def test_f14_an_impossible_value_is_missing_and_counted(value, kind):
     assert [(d["kind"], d["count"], d["workload"]) for d in got.dropped["cpu_usage"]] == [(kind, 1, "web-1")]
 
 
+def test_f14_an_impossible_burst_is_no_burst():
+    """140 cores on a node of 4: neither it nor the P99.9 that contains it may raise a limit; 4.1 is within 1.05 x 4."""
+    other = POD | {"pod": "web-2"}
+    largest = Instant([POD, other], np.array([140.0, 4.1]))
+    found = day(burst_max=largest, burst_p999=Instant([POD, other], np.array([90.0, 3.0])), node_capacity=node())
+    burst = found.frames["burst"].set_index("pod")
+    assert burst.loc["web-1", ["cpu_max", "cpu_p999"]].isna().all()
+    assert burst.loc["web-2", ["cpu_max", "cpu_p999"]].tolist() == [4.1, 3.0]
+    assert [(d["kind"], d["pod"]) for d in found.dropped["burst"]] == [("above_capacity", "web-1")]
+
+
 def test_f14_what_the_source_left_out_is_counted_too():
     got = day(cpu_usage=Ranged([POD], np.zeros((1, 288), np.float32), odd={"nan": 3, "inf": 1, "duplicate": 0}))
     assert got.dropped["cpu_usage"] == ({"kind": "inf", "count": 1}, {"kind": "nan", "count": 3})
+
+
+def test_f14_what_the_source_left_out_is_counted_by_series_where_it_says_which():
+    """Of 5 odd values 3 are of our container; the others are of a series that is none of ours, and counted without a name."""
+    named = {tuple(sorted(POD.items())): {"nan": 2, "duplicate": 1}, (("id", "/"),): {"nan": 2}}
+    found = Ranged([POD], np.zeros((1, 288), np.float32), odd={"nan": 4, "duplicate": 1})
+    found.named = named
+    got = day(cpu_usage=found).dropped["cpu_usage"]
+    assert [(d["kind"], d["count"], d.get("workload")) for d in got] == [("nan", 2, None), ("duplicate", 1, "web-1"), ("nan", 2, "web-1")]
+
+
+def test_f16_two_things_under_one_name_are_left_out_by_name():
+    """15 of 288 samples with another value of the same time are above a twentieth (14.4), 14 are a stumble of a clock."""
+    key = tuple(sorted(POD.items()))
+    found = Ranged([POD], np.ones((1, 288), np.float32), odd={"conflict": 15}, named={key: {"conflict": 15}})
+    got = day(cpu_usage=found)
+    assert np.isnan(got.matrices["cpu_usage"][1]).all()
+    assert [(d["kind"], d["count"], d["pod"]) for d in got.dropped["cpu_usage"]] == [
+        ("conflict", 15, "web-1"),
+        ("two_in_one", 288, "web-1"),
+    ]
+    few = Ranged([POD], np.ones((1, 288), np.float32), odd={"conflict": 14}, named={key: {"conflict": 14}})
+    assert (day(cpu_usage=few).matrices["cpu_usage"][1] == 1).all()
 
 
 def test_f16_rows_without_pod_or_container_are_none_of_ours():

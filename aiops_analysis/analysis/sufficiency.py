@@ -159,7 +159,7 @@ def _dropped(case: Case) -> list[Reason]:
     count = int(case.usage["dropped"])
     if count == 0:
         return []
-    return [Reason(Code.DROPPED_VALUES, f"{count} impossible values were left out.", {"dropped": count})]
+    return [Reason(Code.DROPPED_VALUES, f"{count} impossible {'value was' if count == 1 else 'values were'} left out.", {"dropped": count})]
 
 
 def settings_reasons(case: Case) -> list[Reason]:

@@ -25,6 +25,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _BROKEN_UTF8 = re.compile("[\udc80-\udcff]")
 _TOLERANCE = 1e-3  # [s] servers give milliseconds
 Labels = dict[str, str]
+Key = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,21 @@ class Matrix:
     """Label sets, their samples [rows, columns] with NaN for missing, and counts of what was not a plain sample on the grid.
 
     Kinds: ``nan``, ``infinite`` (and larger than the type of the matrix holds), ``unreadable``, ``off_grid`` (put on the nearest step),
-    ``outside`` (dropped), ``unsorted`` (put in order), ``duplicate`` (the first counts), ``histogram``, ``bad_text``.
+    ``outside`` (dropped), ``unsorted`` (put in order), ``duplicate`` (the first counts), ``conflict`` (another value of the very same
+    time; the first counts), ``histogram``, ``bad_text``.
+    ``named`` are the same counts by label set, for the series that have any.
     """
 
     labels: list[Labels]
     samples: np.ndarray
     odd: Counter[str] = field(default_factory=Counter)
+    named: dict[Key, Counter[str]] = field(default_factory=dict)
+
+    def note(self, labels: Labels, odd: Counter[str]) -> None:
+        """Count what was odd about one series, in all and by its name."""
+        if odd.total():
+            self.odd.update(+odd)
+            self.named.setdefault(_key(labels), Counter()).update(+odd)
 
 
 def read_matrix(body: bytearray, grid: Grid, kind: type) -> tuple[dict[str, Any], Matrix]:
@@ -61,28 +71,29 @@ def read_matrix(body: bytearray, grid: Grid, kind: type) -> tuple[dict[str, Any]
     pieces = _pieces(body)
     odd: Counter[str] = Counter()
     if pieces is None:
-        document, odd["bad_text"] = lenient(body)
+        document, bad = lenient(body)
         rows = _rows(document)
         parsed = (_series_of(row, odd) for row in rows)
         count = len(rows)
     else:
-        document, edges = pieces
+        (document, edges), bad = pieces, 0
         count = len(edges) - 1
         parsed = (_series(body[a : b - 1], odd) for a, b in pairwise(edges))
-    samples: np.ndarray = np.full((count, grid.count), np.nan, kind)
+    out = Matrix([], np.full((count, grid.count), np.nan, kind), +Counter(bad_text=bad))
     columns = grid.start + grid.step * np.arange(grid.count, dtype=np.float64)
-    labels = []
     largest = float(np.finfo(kind).max)
     for row, (metric, times, found) in enumerate(parsed):
-        labels.append(metric)
+        out.labels.append(metric)
         large = np.abs(found) > largest
         odd["infinite"] += int(large.sum())
         values = np.where(large, np.nan, found) if large.any() else found
         if np.array_equal(times, columns):
-            samples[row] = values
+            out.samples[row] = values
         elif len(times):
-            _place(samples[row], times, values, grid, odd)
-    return document, _merged(Matrix(labels, samples, +odd))
+            _place(out.samples[row], times, values, grid, odd)
+        out.note(metric, odd)
+        odd.clear()
+    return document, _merged(out)
 
 
 def _pieces(body: bytearray) -> tuple[dict[str, Any], list[int]] | None:
@@ -197,11 +208,14 @@ def _place(row: np.ndarray, times: np.ndarray, values: np.ndarray, grid: Grid, o
     odd["off_grid"] += int((away > 0).sum())
     order = np.lexsort((away, column))
     steps, first = np.unique(column[order], return_index=True)
-    odd["duplicate"] += len(column) - len(steps)
+    by_time = np.argsort(times, kind="stable")
+    conflicts = int(((np.diff(times[by_time]) == 0) & (np.abs(np.diff(values[by_time])) > 0)).sum())
+    odd["conflict"] += conflicts
+    odd["duplicate"] += len(column) - len(steps) - conflicts
     row[steps] = values[order[first]]
 
 
-def _key(labels: Labels) -> tuple[tuple[str, str], ...]:
+def _key(labels: Labels) -> Key:
     return tuple(sorted(labels.items()))
 
 
@@ -212,26 +226,27 @@ def _merged(whole: Matrix) -> Matrix:
         return whole
     if len(set(keys)) == len(keys):
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        return Matrix([whole.labels[i] for i in order], whole.samples[order], whole.odd)
+        return Matrix([whole.labels[i] for i in order], whole.samples[order], whole.odd, whole.named)
     return joined([(0, whole)], whole.samples.shape[1], whole.samples.dtype.type)
 
 
 def joined(pieces: Sequence[tuple[int, Matrix]], count: int, kind: type) -> Matrix:
     """Pieces at their first columns as one matrix of ``count`` columns, by label set; where two have a sample the first counts."""
-    odd: Counter[str] = Counter()
-    rows: dict[tuple[tuple[str, str], ...], int] = {}
+    rows: dict[Key, int] = {}
     for key in sorted({_key(labels) for _, piece in pieces for labels in piece.labels}):
         rows[key] = len(rows)
     labels: list[Labels] = [dict(key) for key in rows]
-    samples: np.ndarray = np.full((len(rows), count), np.nan, kind)
+    out = Matrix(labels, np.full((len(rows), count), np.nan, kind))
     for first, piece in pieces:
-        odd.update(piece.odd)
+        out.odd.update(piece.odd)
+        for key, counts in piece.named.items():
+            out.named.setdefault(key, Counter()).update(counts)
         for source, values in _with_samples(piece):
-            target = samples[rows[_key(source)], first : first + len(values)]
+            target = out.samples[rows[_key(source)], first : first + len(values)]
             free = np.isnan(target)
-            odd["duplicate"] += int((~free & ~np.isnan(values)).sum())
+            out.note(source, Counter(duplicate=int((~free & ~np.isnan(values)).sum())))
             target[free] = values[free]
-    return Matrix(labels, samples, +odd)
+    return out
 
 
 def _with_samples(piece: Matrix) -> Iterator[tuple[Labels, np.ndarray]]:

@@ -62,6 +62,7 @@ class Vector:
 class RangeAnswer:
     """Label sets and samples [rows, steps] from start to end inclusive, NaN missing; ``odd`` counts what was not a plain sample.
 
+    ``named`` has the same counts by label set.
     Rows stand in the order of their labels, so that a split question has the very answer of the whole one. ``requests`` and ``bytes``
     are what it cost.
     """
@@ -73,6 +74,7 @@ class RangeAnswer:
     odd: dict[str, int] = field(default_factory=dict)
     requests: int = 0
     bytes: int = 0
+    named: Mapping[tuple[tuple[str, str], ...], Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -158,9 +160,8 @@ class Prometheus:
         grid, asked = Grid(first, step, int((last - first) // step) + 1), _Asked(np.float64 if exact else np.float32)
         pieces = self._pieces(asked, query, grid, parts)
         whole = pieces[0][1] if len(pieces) == 1 else joined(pieces, grid.count, asked.kind)
-        return RangeAnswer(
-            whole.labels, whole.samples, tuple(asked.warnings), tuple(asked.infos), dict(whole.odd), asked.tally.requests, asked.tally.bytes
-        )
+        notes, cost = (tuple(asked.warnings), tuple(asked.infos)), (asked.tally.requests, asked.tally.bytes)
+        return RangeAnswer(whole.labels, whole.samples, *notes, dict(whole.odd), *cost, whole.named)
 
     def _pieces(self, asked: _Asked, query: str, grid: Grid, parts: Sequence[str]) -> list[tuple[int, Matrix]]:
         try:

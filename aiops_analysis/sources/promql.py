@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from aiops_analysis.core.errors import UsageError
@@ -25,6 +25,7 @@ __all__ = [
     "fact_query",
     "job_query",
     "matcher",
+    "moved_query",
     "namespaces_query",
     "presence_query",
     "quote",
@@ -44,6 +45,9 @@ _THROTTLED, _PERIODS = "container_cpu_cfs_throttled_periods_total", "container_c
 _RESTARTS, _OOM_EVENTS = "kube_pod_container_status_restarts_total", "container_oom_events_total"
 _OOM_REASON = "kube_pod_container_status_last_terminated_reason"
 _RELABEL = "namespace_workload_pod:kube_pod_owner:relabel"
+#: Metrics that show whether a family has its own labels moved aside, and the labels that can be.
+_MOVED = {"kube": "kube_pod_container_resource_requests", "container": _MEMORY}
+_MOVABLE = ("namespace", "pod", "container", "node")
 #: Scrape jobs whose presence tells a hole from a pod that ended, as the common charts and agents name them.
 _JOBS = ".*(kubelet|cadvisor|kube-state-metrics|kubernetes-nodes).*"
 
@@ -97,13 +101,15 @@ class Scope:
     """What part of a server is asked: one cluster of several, some namespaces.
 
     ``cluster_label`` is "" where the label does not exist. ``per_cpu`` says that cAdvisor's ``cpu`` label holds single CPUs, which
-    are summed first.
+    are summed first. ``moved`` names the families (``kube``, ``container``) of metrics whose own namespace, pod, container and node the
+    server keeps as ``exported_namespace`` and so on, because it scrapes without ``honor_labels``.
     """
 
     cluster_label: str = ""
     cluster: str = ""
     namespaces: tuple[str, ...] = ()
     per_cpu: bool = False
+    moved: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.cluster_label:
@@ -120,12 +126,21 @@ class Scope:
         if self.cluster:
             parts.append(matcher(self.cluster_label, [self.cluster]))
         if namespaced and self.namespaces:
-            parts.append(matcher("namespace", self.namespaces))
+            parts.append(matcher("exported_namespace" if self._moves(metric) else "namespace", self.namespaces))
         return f"{name}{{{','.join(parts)}}}" if parts else name
 
     def within(self, namespaces: Sequence[str]) -> Scope:
         """The same scope for some namespaces only."""
-        return Scope(self.cluster_label, self.cluster, tuple(namespaces), self.per_cpu)
+        return replace(self, namespaces=tuple(namespaces))
+
+    def _moves(self, metric: str) -> bool:
+        return metric.partition("_")[0] in self.moved
+
+    def own(self, metric: str, vector: str) -> str:
+        """A vector of a metric under its own labels, wherever the server keeps them."""
+        for label in _MOVABLE if self._moves(metric) else ():
+            vector = f'label_replace({vector},"{label}","$1","exported_{label}","(.+)")'
+        return vector
 
     def labels(self, *labels: str) -> tuple[str, ...]:
         """The labels, the cluster's first where there is one."""
@@ -140,7 +155,7 @@ _GROUP = ("namespace", "pod", "container")
 
 
 def _rate(metric: str, window: str, scope: Scope, names: Mapping[str, str]) -> str:
-    rate = f"rate({scope.select(metric, _CONTAINERS, names=names)}[{window}])"
+    rate = scope.own(metric, f"rate({scope.select(metric, _CONTAINERS, names=names)}[{window}])")
     return f"sum without (cpu) ({rate})" if scope.per_cpu else rate
 
 
@@ -165,17 +180,17 @@ def range_query(metric: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES)
     if metric == "cpu_usage":
         inner = _rate(_CPU, "5m", scope, names)
     elif metric == "memory_working_set":
-        inner = f"max_over_time({cadvisor(_MEMORY)}[5m])"
+        inner = scope.own(_MEMORY, f"max_over_time({cadvisor(_MEMORY)}[5m])")
     elif metric == "cpu_throttled":
-        inner = f"increase({cadvisor(_THROTTLED)}[5m])"
+        inner = scope.own(_THROTTLED, f"increase({cadvisor(_THROTTLED)}[5m])")
     elif metric == "cpu_periods":
-        inner = f"increase({cadvisor(_PERIODS)}[5m])"
+        inner = scope.own(_PERIODS, f"increase({cadvisor(_PERIODS)}[5m])")
     elif metric == "restarts":
-        inner = scope.select(_RESTARTS, names=names)
+        inner = scope.own(_RESTARTS, scope.select(_RESTARTS, names=names))
     elif metric == "oom_reason":
-        inner = scope.select(_OOM_REASON, 'reason="OOMKilled"', names=names)
+        inner = scope.own(_OOM_REASON, scope.select(_OOM_REASON, 'reason="OOMKilled"', names=names))
     elif metric == "oom_events":
-        inner = cadvisor(_OOM_EVENTS)
+        inner = scope.own(_OOM_EVENTS, cadvisor(_OOM_EVENTS))
     else:
         raise UsageError(f"{metric!a} has no query; expected one of {', '.join(DENSE + RAW)}")
     return f"max {scope.by(*_GROUP)} ({inner})"
@@ -248,7 +263,8 @@ def fact_query(kind: str, scope: Scope, range_s: int = 86_400, names: Mapping[st
     'max by (namespace,pod,uid,node) (max_over_time(kube_pod_info[86400s]))'
     """
     ask = _of(FACTS, kind)
-    inner = f"max_over_time({scope.select(ask.metric, *ask.matchers, namespaced=ask.namespaced, names=names)}[{range_s}s])"
+    selected = scope.select(ask.metric, *ask.matchers, namespaced=ask.namespaced, names=names)
+    inner = scope.own(ask.metric, f"max_over_time({selected}[{range_s}s])")
     return f"max {scope.by(*ask.keep)} ({inner})" if ask.keep else inner
 
 
@@ -262,7 +278,7 @@ def runs_query(kind: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES, jo
     matchers = ask.matchers
     if kind == "targets":
         matchers = (matcher("job", jobs) if jobs else f"job=~{quote(_JOBS)}",)
-    inner = scope.select(ask.metric, *matchers, namespaced=ask.namespaced, names=names) + ask.compare
+    inner = scope.own(ask.metric, scope.select(ask.metric, *matchers, namespaced=ask.namespaced, names=names)) + ask.compare
     return f"{'count' if kind == 'targets' else 'max'} {scope.by(*ask.keep)} ({inner})"
 
 
@@ -304,7 +320,17 @@ def presence_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
 
 def namespaces_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
     """The number of containers with a working set in each namespace: how a question too large for one answer is split."""
-    return f"count {scope.by('namespace')} ({scope.select(_MEMORY, _CONTAINERS, names=names)})"
+    return f"count {scope.by('namespace')} ({scope.own(_MEMORY, scope.select(_MEMORY, _CONTAINERS, names=names))})"
+
+
+def moved_query(family: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """The number of series of a family (``kube``, ``container``) whose own labels the server has moved aside; see Scope.
+
+    >>> moved_query("kube", Scope())
+    'count(kube_pod_container_resource_requests{exported_namespace!=""})'
+    """
+    selected = scope.select(_MOVED[family], 'exported_namespace!=""', namespaced=False, names=names)
+    return f"count({selected})"
 
 
 #: What each feature needs, for the doctor: a missing metric disables the feature.

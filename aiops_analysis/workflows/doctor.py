@@ -11,7 +11,7 @@ from aiops_analysis.history.store import Store
 from aiops_analysis.sources import promql
 from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.sources.promql import Scope
-from aiops_analysis.workflows.pull import missing_days, series_by_day
+from aiops_analysis.workflows.pull import MOVED, missing_days, moved_by_day, series_by_day
 
 __all__ = ["Examination", "Feature", "examine"]
 
@@ -69,6 +69,8 @@ def examine(store: Store, source: Prometheus | None, *, now: datetime, names: Ma
     missing = missing_days(store, wanted, retention=retention, now=now)
     there = series_by_day(source, missing, Scope(), names or {}) if source is not None else dict.fromkeys(missing, 1)
     to_pull = [day for day in missing if day not in stored and there.get(day)]
+    families = moved_by_day(source, to_pull, Scope(), names or {}) if source is not None else {}
+    moved = sorted({MOVED[family] for found in families.values() for family in found})
     return Examination(
         cluster=store.cluster,
         server=server,
@@ -79,7 +81,7 @@ def examine(store: Store, source: Prometheus | None, *, now: datetime, names: Ma
         enough=_enough(sorted({*stored, *(to_pull if source is not None else ())}), last),
         lost=tuple(_lost(to_pull, retention, now)),
         damaged=tuple(problem for day in stored if (problem := store.damage("cpu_usage", day)) is not None),
-        notes=_notes(features),
+        notes=(*_notes(features), *moved),
     )
 
 

@@ -173,10 +173,6 @@ def findings_of(
         out.append({"code": "days_with_holes", "message": message, "data": {"days": names}})
     warned = sorted({w for w in days["warnings"] if w})
     out += [{"code": "source_warning", "message": f"the server warned: {text}", "data": {}} for text in warned]
-    dropped = int(days["dropped"].sum())
-    if dropped:
-        message = f"{dropped} impossible values (negative, infinite, or above the node's capacity) were left out"
-        out.append({"code": "dropped_values", "message": message, "data": {"count": dropped}})
     if not recommendations["current_request"].notna().any() and len(recommendations):
         message = "no request of any container is known: kube-state-metrics is not scraped, or no container sets one"
         out.append({"code": "no_requests_known", "message": message, "data": {}})

@@ -17,6 +17,7 @@ from aiops_analysis.core.window import Window
 from aiops_analysis.history.days import Block, block
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.door import left_out_by_container
 from aiops_analysis.workflows.job_runs import JOB_KINDS, whole_runs
 from aiops_analysis.workflows.measure import METRIC_OF, usage_of
 from aiops_analysis.workflows.placement import pool_of_pods
@@ -82,14 +83,9 @@ def _by_steps(store: Store, about: _About, resource: str) -> pd.DataFrame:
         return _by_pool(part, stays, found, about, resource)
 
     usage = usage_of(store, about.window, resource, prepare=prepare, refine=refine)
-    counts: dict[Group, int] = {}
-    for manifest in store.manifests(METRIC_OF[resource], about.window.days()).values():
-        for entry in manifest.dropped:
-            if "workload" in entry:
-                key = tuple(str(entry[name]) for name in GROUP)
-                counts[key] = counts.get(key, 0) + int(str(entry["count"]))
+    counts = left_out_by_container(store.manifests(METRIC_OF[resource], about.window.days()).values())
     keys = zip(*(usage[name] for name in GROUP), strict=True)
-    return usage.assign(dropped=np.array([counts.get(tuple(key), 0) for key in keys], np.int64))
+    return usage.assign(dropped=np.array([counts[tuple(key)] for key in keys], np.int64))
 
 
 def _kept(usage: pd.DataFrame, about: _About) -> dict[Group, Kept]:

@@ -195,6 +195,8 @@ def _containers(
         if number == len(facts):
             facts.append({})
         facts[number] |= {name: labels[name] for name in ("image", "node") if labels.get(name)}
+        if facts[number].get("image", "").startswith("sha256:") and labels.get("image_spec"):
+            facts[number]["image"] = labels["image_spec"]  # an image pulled by digest has no name of its own
     return rows, facts
 
 

@@ -26,11 +26,16 @@ from aiops_analysis.workflows.objects import merge_facts
 from aiops_analysis.workflows.pull_day import DayFrames, Question, Split, day_questions, day_result
 from aiops_analysis.workflows.weeks import write_weeks
 
-__all__ = ["History", "Progress", "Pulled", "load", "missing_days", "pull", "series_by_day"]
+__all__ = ["MOVED", "History", "Progress", "Pulled", "load", "missing_days", "moved_by_day", "pull", "series_by_day"]
 
 _IN_FLIGHT = 2
 _MOST_POINTS = 2_000_000  # of one answer (design.md section 2)
 _PROBE_STEP = "6h"
+#: What to say of a family of metrics whose own labels the server has moved aside.
+MOVED: Mapping[str, str] = {
+    "kube": "kube-state-metrics is scraped without honor_labels: pods are read from exported_namespace, exported_pod, exported_container",
+    "container": "cAdvisor is scraped without honor_labels: the namespace of a container is read from exported_namespace",
+}
 
 
 @dataclass(frozen=True)
@@ -145,11 +150,22 @@ def _set_damaged_aside(store: Store, days: Sequence[date]) -> list[str]:
 
 def series_by_day(source: Prometheus, days: Sequence[date], scope: Scope, names: Mapping[str, str]) -> dict[date, int]:
     """The largest number of containers at six-hour marks of each day: which of the days the server has, by one instant query."""
+    return _largest_by_day(source, days, promql.presence_query(scope, names))
+
+
+def moved_by_day(source: Prometheus, days: Sequence[date], scope: Scope, names: Mapping[str, str]) -> dict[date, tuple[str, ...]]:
+    """The families of metrics whose own labels the server has moved aside on a day, for the days that have any (see Scope)."""
+    found = {family: _largest_by_day(source, days, promql.moved_query(family, scope, names)) for family in MOVED}
+    return {day: moved for day in days if (moved := tuple(family for family in MOVED if found[family].get(day)))}
+
+
+def _largest_by_day(source: Prometheus, days: Sequence[date], query: str) -> dict[date, int]:
+    """The largest value of a count at six-hour marks of each day, by one instant query."""
     if not days:
         return {}
     first, last = days[0], days[-1]
     length = (last - first).days + 1
-    answer = source.matrix(f"{promql.presence_query(scope, names)}[{length}d:{_PROBE_STEP}]", day_start(last) + DAY)
+    answer = source.matrix(f"{query}[{length}d:{_PROBE_STEP}]", day_start(last) + DAY)
     found: dict[date, int] = {}
     for stamps, values in answer:
         for stamp, value in zip(stamps, values, strict=True):
@@ -177,8 +193,12 @@ class _Pull:
         series = series_by_day(self.source, missing, self.scope, self.names)
         there = [day for day in missing if series.get(day, 0) > 0]
         self.result.nothing = [day for day in missing if day not in there]
+        moved = moved_by_day(self.source, there, self.scope, self.names)
+        self.result.warnings += sorted({MOVED[family] for families in moved.values() for family in families})
+        if moved:
+            self.scope = replace(self.scope, moved=moved.get(there[-1], ()))
         split = self._split(there, max(series.values(), default=0))
-        plans = [(day, day_questions(self.source, day, self.scope, split, self.names)) for day in there]
+        plans = [(day, day_questions(self.source, day, replace(self.scope, moved=moved.get(day, ())), split, self.names)) for day in there]
         self._tell(0, len(there), None)
         for number, (day, questions, answers) in enumerate(_two_ahead(plans)):
             frames = day_result(day, questions, answers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -24,6 +25,7 @@ from aiops_analysis.workflows.objects import Answer, Apart, Owners, hpas_frame, 
 __all__ = ["DayFrames", "Question", "RangeSource", "Split", "day_questions", "day_result"]
 
 _ABOVE_CAPACITY = 1.05  # methods.md I-11
+_TWO_IN_ONE = 0.05  # share of a day's samples with another value of the same time
 _OWNERS = ("owner", "replicaset_owner", "job_owner", "workload_relabel")
 _FACTS = (*_OWNERS, "images", "init_images", "gpus", "pod_info", "node_labels", "node_info", "hpa_info")
 _PODS = ("requests", "limits", "init_requests", "init_limits", "phase")
@@ -160,10 +162,11 @@ def day_result(day: date, questions: Sequence[Question], answers: Sequence[objec
     owners = owners_of(*(one[kind].labels for kind in _OWNERS))
     out = DayFrames(frames=_frames(day, one, owners))
     ceiling = _Ceiling.of(out.frames["inventory"], out.frames["nodes"])
+    out.frames["burst"], out.dropped["burst"] = _possible(out.frames["burst"], ceiling)
     ended = _ended(day, out.frames["inventory"])
     for metric in _DENSE:
         labels, samples = owned(one[metric], owners)
-        samples, dropped = _at_the_door(metric, labels, samples, ceiling, _odd(by_name[metric]))
+        samples, dropped = _at_the_door(metric, labels, samples, ceiling, _odd(by_name[metric], owners))
         out.matrices[metric] = labels, _cut_after_end(labels, samples, ended)
         out.dropped[metric] = dropped
     restarts, kills = events(one["restarts"], one["oom_reason"], one["oom_events"], owners)
@@ -234,13 +237,15 @@ class _Ceiling:
 
 
 def _at_the_door(
-    metric: str, labels: pd.DataFrame, samples: np.ndarray, ceiling: _Ceiling, odd: Mapping[str, int]
+    metric: str, labels: pd.DataFrame, samples: np.ndarray, ceiling: _Ceiling, odd: Sequence[Mapping[str, object]]
 ) -> tuple[np.ndarray, tuple[Mapping[str, object], ...]]:
     """Impossible values become missing and are counted by kind and series (methods.md I-11)."""
     top = ceiling.of_rows(_UNIT[metric], labels) if metric in _UNIT else np.full(len(labels), np.inf)
     with np.errstate(invalid="ignore"):
         bad = {"negative": samples < 0, "above_capacity": samples > top[:, None]}
-    dropped: list[Mapping[str, object]] = [{"kind": kind, "count": count} for kind, count in sorted(odd.items()) if count]
+    if any(entry["kind"] == "conflict" for entry in odd):
+        bad["two_in_one"] = _two_in_one(labels, samples, odd)[:, None] & np.isfinite(samples)
+    dropped = list(odd)
     out = samples
     for kind, mask in bad.items():
         counts = mask.sum(axis=1)
@@ -253,12 +258,29 @@ def _at_the_door(
     return out, tuple(dropped)
 
 
-def _odd(answers: Sequence[object]) -> dict[str, int]:
-    total: dict[str, int] = {}
+def _two_in_one(labels: pd.DataFrame, samples: np.ndarray, odd: Sequence[Mapping[str, object]]) -> np.ndarray:
+    """Which series have so often two values of one time that they are two things under one name: neither can be told from the other."""
+    conflicts = {
+        tuple(entry[name] for name in LABELS): int(str(entry["count"])) for entry in odd if entry["kind"] == "conflict" and "pod" in entry
+    }
+    counts = np.array([conflicts.get(key, 0) for key in labels[list(LABELS)].itertuples(index=False, name=None)])
+    return counts > _TWO_IN_ONE * np.isfinite(samples).sum(axis=1)
+
+
+def _odd(answers: Sequence[object], owners: Owners) -> list[Mapping[str, object]]:
+    """What the source could not take as it came, by kind; and by series where that is one of ours."""
+    total: Counter[str] = Counter()
+    named: list[Mapping[str, object]] = []
     for answer in answers:
-        for kind, count in getattr(answer, "odd", {}).items():
-            total[kind] = total.get(kind, 0) + count
-    return total
+        total.update(getattr(answer, "odd", {}))
+        for key, counts in getattr(answer, "named", {}).items():
+            m = dict(key)
+            namespace, pod, container = (m.get(name, "") for name in ("namespace", "pod", "container"))
+            if pod and container:
+                labels = dict(zip(LABELS, (namespace, *owners.of(namespace, pod), pod, container), strict=True))
+                named += [{"kind": kind, "count": int(count), **labels} for kind, count in sorted(counts.items())]
+                total.subtract(counts)
+    return [{"kind": kind, "count": int(count)} for kind, count in sorted(total.items()) if count > 0] + named
 
 
 def _ended(day: date, inventory: pd.DataFrame) -> dict[tuple[str, str], int]:
@@ -280,6 +302,14 @@ def _cut_after_end(labels: pd.DataFrame, samples: np.ndarray, ended: Mapping[tup
     for row, step in cut:
         out[row, step:] = np.nan
     return out
+
+
+def _possible(burst: pd.DataFrame, ceiling: _Ceiling) -> tuple[pd.DataFrame, tuple[Mapping[str, object], ...]]:
+    """Bursts without those above what the pod's node has; where the largest is impossible, so is the quantile that it is in."""
+    bad = burst["cpu_max"].to_numpy() > ceiling.of_rows("cpu", burst)
+    named = burst.loc[bad, list(LABELS)].to_dict("records")
+    kept = burst.assign(**{name: burst[name].mask(bad) for name in ("cpu_max", "cpu_p999")})
+    return kept, tuple({"kind": "above_capacity", "count": 1, **labels} for labels in named)
 
 
 def _targets(answer: Answer, cpu: np.ndarray) -> tuple[tuple[tuple[int, int], ...] | None, int]:

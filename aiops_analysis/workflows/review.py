@@ -16,6 +16,7 @@ from aiops_analysis.core.schema import GROUP, METRICS
 from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.door import door_findings, left_out
 from aiops_analysis.workflows.facts import facts_of
 from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, notes_of, summary_of
 from aiops_analysis.workflows.measure import ALL_KINDS
@@ -104,7 +105,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         days=days,
         namespaces=namespaces,
         figures=figures,
-        findings=tuple(findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1])),
+        findings=(*findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1]), *door_findings(store, window)),
         summary=summary_of(store.cluster, window, figures),
         fingerprint=store.fingerprint(ALL_KINDS, window.days()),
         queries=queries,
@@ -134,7 +135,7 @@ def quality(store: Store, window: Window) -> pd.DataFrame:
                     "status": "missing" if m is None else m.status,
                     "completeness": 0.0 if m is None else 1 - m.holes / steps_of(),
                     "series": 0 if m is None else m.rows,
-                    "dropped": 0 if m is None else sum(int(str(d["count"])) for d in m.dropped),
+                    "dropped": 0 if m is None else left_out(m),
                     "warnings": "" if m is None else "; ".join(m.warnings),
                 }
             )
