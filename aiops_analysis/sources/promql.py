@@ -18,10 +18,13 @@ __all__ = [
     "FACTS",
     "RAW",
     "RUNS",
+    "STANDARD",
     "USED",
     "Scope",
     "burst_queries",
+    "containers",
     "fact_query",
+    "is_metric",
     "matcher",
     "namespaces_query",
     "presence_query",
@@ -37,6 +40,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\u
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 _CONTAINERS = 'container!="",container!="POD",image!=""'  # not the pod's own cgroup, not the pause container (methods.md I-6)
+_RECORDED = 'container!="",container!="POD"'
 _CPU, _MEMORY = "container_cpu_usage_seconds_total", "container_memory_working_set_bytes"
 _THROTTLED, _PERIODS = "container_cpu_cfs_throttled_periods_total", "container_cpu_cfs_periods_total"
 _RESTARTS, _OOM_EVENTS = "kube_pod_container_status_restarts_total", "container_oom_events_total"
@@ -102,6 +106,7 @@ class Scope:
     cluster: str = ""
     namespaces: tuple[str, ...] = ()
     per_cpu: bool = False
+    single: bool = False  # known to hold one cluster, whatever its labels look like
 
     def __post_init__(self) -> None:
         if self.cluster_label:
@@ -112,7 +117,7 @@ class Scope:
     def select(self, metric: str, *matchers: str, namespaced: bool = True, names: Mapping[str, str] = _NO_NAMES) -> str:
         """The selector of a metric: the given matchers, then the cluster's, then the namespaces'; ``names`` maps metric names."""
         name = names.get(metric, metric)
-        if _METRIC.fullmatch(name) is None:
+        if not is_metric(name):
             raise UsageError(f"{name!a} is not a metric name (given for {metric})")
         parts = [m for m in matchers if m]
         if self.cluster:
@@ -123,7 +128,7 @@ class Scope:
 
     def within(self, namespaces: Sequence[str]) -> Scope:
         """The same scope for some namespaces only."""
-        return Scope(self.cluster_label, self.cluster, tuple(namespaces), self.per_cpu)
+        return Scope(self.cluster_label, self.cluster, tuple(namespaces), self.per_cpu, self.single)
 
     def by(self, *labels: str) -> str:
         """The grouping, the cluster label first where there is one."""
@@ -133,8 +138,27 @@ class Scope:
 _GROUP = ("namespace", "pod", "container")
 
 
+def is_metric(name: str) -> bool:
+    """True for a text that can be the name of a metric."""
+    return _METRIC.fullmatch(name) is not None
+
+
+def containers(metric: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """The selector of a container metric; a recording rule (a name with colons) has mostly lost its image label."""
+    matchers = _RECORDED if ":" in names.get(metric, "") else _CONTAINERS
+    return scope.select(metric, matchers, names=names)
+
+
+def _is_rate(metric: str, names: Mapping[str, str]) -> bool:
+    """True where the server's name is a recording rule of a rate, such as ...:sum_irate or ...:rate5m: cores, not a counter."""
+    return re.search(r":(?:\w+_)?i?rate(?:\d+[smhd])?$", names.get(metric, "")) is not None
+
+
 def _rate(metric: str, window: str, scope: Scope, names: Mapping[str, str]) -> str:
-    rate = f"rate({scope.select(metric, _CONTAINERS, names=names)}[{window}])"
+    selector = containers(metric, scope, names)
+    if _is_rate(metric, names):
+        return f"avg_over_time({selector}[{window}])"
+    rate = f"rate({selector}[{window}])"
     return f"sum without (cpu) ({rate})" if scope.per_cpu else rate
 
 
@@ -154,7 +178,7 @@ def range_query(metric: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES)
     """
 
     def cadvisor(name: str) -> str:
-        return scope.select(name, _CONTAINERS, names=names)
+        return containers(name, scope, names)
 
     if metric == "cpu_usage":
         inner = _rate(_CPU, "5m", scope, names)
@@ -260,12 +284,12 @@ def burst_queries(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> dict[st
 
 def presence_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
     """The number of containers with a working set: the days that have any are the days that hold data."""
-    return f"count({scope.select(_MEMORY, _CONTAINERS, names=names)})"
+    return f"count({containers(_MEMORY, scope, names)})"
 
 
 def namespaces_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
     """The number of containers with a working set in each namespace: how a question too large for one answer is split."""
-    return f"count {scope.by('namespace')} ({scope.select(_MEMORY, _CONTAINERS, names=names)})"
+    return f"count {scope.by('namespace')} ({containers(_MEMORY, scope, names)})"
 
 
 #: What each feature needs, for the doctor: a missing metric disables the feature.
@@ -292,4 +316,10 @@ USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "node pools and prices": ("kube_node_labels", "kube_node_info"),
         "holes": ("up",),
     }
+)
+
+#: Every metric that is asked for, by its usual name: what a server's own names can be given for.
+STANDARD: frozenset[str] = frozenset(
+    {_CPU, _MEMORY, _THROTTLED, _PERIODS, _RESTARTS, _OOM_EVENTS, _OOM_REASON}
+    | {ask.metric for asks in (FACTS, RUNS) for ask in asks.values()}
 )
