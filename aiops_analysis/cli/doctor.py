@@ -44,8 +44,9 @@ def doctor(
     session = session_of(context)
     settings = session.settings(cluster=cluster, prometheus=prometheus, history=history, insecure=insecure)
     server = settings.server()
-    source = Prometheus(server, settings.redactor()) if server is not None else None
-    found = examine(open_store(settings.history_root, settings.cluster_name), source, now=datetime.now(UTC))
+    source = Prometheus(server, session.redactor or settings.redactor()) if server is not None else None
+    store, names = open_store(settings.history_root, settings.cluster_name), settings.prometheus.names
+    found = examine(store, source, now=datetime.now(UTC), names=names, scope=settings.scope())
     if as_json:
         session.document(found.as_dict())
         return
