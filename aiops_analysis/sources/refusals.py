@@ -105,7 +105,7 @@ class Refusals:
             ConnectionRefusedError: "the connection is refused",
             ConnectTimeout: f"no connection within {self.server.connect_timeout:g} s",
             ReadTimeoutError: "no answer in time",
-            ssl.SSLError: "TLS could not be agreed",
+            ssl.SSLError: "TLS could not be agreed (does it want a client certificate?)",
             urllib3.exceptions.DecodeError: "the answer's compression is broken",
         }
         found = next((words for kind, words in kinds.items() if any(isinstance(c, kind) for c in causes)), None)

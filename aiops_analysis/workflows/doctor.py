@@ -108,8 +108,8 @@ def _server(
     except SettingsError as error:
         notes.append(f"a pull is refused: {error}")
     apart = spacing_of(source, end, scope, names)
+    server["scrape interval"] = f"{apart.interval_s:.0f} s" if apart.known else f"not known, too few container samples on {last}"
     if apart.known:
-        server["scrape interval"] = f"{apart.interval_s:.0f} s"
         server["downsampled to"] = f"{apart.resolution_s} s" if apart.resolution_s else ""
     ahead = 0.0 if source.server_date is None else (source.server_date - now).total_seconds()
     if abs(ahead) > _CLOCKS_S:
