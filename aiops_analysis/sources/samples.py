@@ -26,7 +26,7 @@ _FEWEST = 4  # samples that a rate window should hold (methods.md I-3)
 _SERIES = 3  # looked at
 _PART_S = 7200  # [s] of a day over which one interval is told
 _SCRAPED_S = 305  # [s] nobody scrapes less often than the five minutes after which a series counts as gone
-_DOWNSAMPLED_MS = (300_000, 3_600_000)  # the resolutions of Thanos' blocks
+_DOWNSAMPLED_MS = (3_600_000, 300_000)  # the resolutions of Thanos' blocks
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
