@@ -1,4 +1,4 @@
-"""Which program answers: recorded build information of each, and the fields that each is then asked with."""
+"""Which program answers: build information in the form that each publishes, and the fields that each is then asked with."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from aiops_analysis.sources.prometheus import Prometheus
 from tests.faults import server as fault
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
-#: The data of /api/v1/status/buildinfo as each program publishes it; Cortex answers it with 404.
+#: The data of /api/v1/status/buildinfo with the fields and the kind of version of each program (hashes, users and dates are made up).
 BUILDS = {
     "prometheus": {
         "version": "2.53.2",
-        "revision": "6e971a7dc9e2",
+        "revision": "0123456789ab",
         "branch": "HEAD",
         "buildUser": "root@host",
         "buildDate": "20240809-13:35:37",
@@ -25,7 +25,7 @@ BUILDS = {
     },
     "prometheus 3": {
         "version": "3.5.0",
-        "revision": "8be3a9560fbd",
+        "revision": "0123456789ab",
         "branch": "HEAD",
         "buildUser": "root@host",
         "buildDate": "20250714-16:15:23",
@@ -33,7 +33,7 @@ BUILDS = {
     },
     "thanos": {
         "version": "0.36.1",
-        "revision": "22fe0e9ef2f8",
+        "revision": "0123456789ab",
         "branch": "HEAD",
         "buildUser": "root@host",
         "buildDate": "20240814-14:36:52",
@@ -42,7 +42,7 @@ BUILDS = {
     "mimir": {
         "application": "Grafana Mimir",
         "version": "2.14.0",
-        "revision": "2a6fa4f",
+        "revision": "0123456789ab",
         "branch": "HEAD",
         "goVersion": "go1.22.5",
         "features": {"ruler_config_api": "true", "alertmanager_config_api": "true", "query_sharding": "false", "federated_rules": "false"},

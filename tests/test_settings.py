@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 
@@ -242,6 +243,13 @@ def test_the_newer_ways_reach_the_server(tmp_path: Path) -> None:
         loaded(tmp_path, both).server(both)
     given = environ | {"AIOPS_PROMETHEUS_TOKEN": "t0ken-value"}  # a token by value is the strongest
     assert loaded(tmp_path, given).server(given).token_command == ()
+
+
+def test_f46_a_secret_among_the_arguments_of_a_command(tmp_path: Path) -> None:
+    for argument in ("--token=s3cr3t-value", "password:s3cr3t-value", "eyJhbGciOiJI.eyJzdWIiOiIx.s3cr3t-value"):
+        with pytest.raises(SettingsError, match=r"token_command \(from AIOPS_PROMETHEUS_TOKEN_COMMAND\) holds what looks") as caught:
+            loaded(tmp_path, {"AIOPS_PROMETHEUS_TOKEN_COMMAND": json.dumps(["curl", argument])})
+        assert "s3cr3t" not in str(caught.value)
 
 
 def test_one_cluster_may_be_said(tmp_path: Path) -> None:

@@ -250,6 +250,11 @@ def read(flags: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Se
     if model.prometheus.url:
         check_url(model.prometheus.url)
     _check_metrics(model.prometheus.names)
+    if any(looks_secret("", part) or _SECRET_ARGUMENT.fullmatch(part) for part in model.prometheus.token_command):
+        raise SettingsError(
+            f"prometheus.token_command ({origins.get('prometheus.token_command', 'unknown origin')}) holds what looks like a secret; let the "
+            "program read it from its environment or a file"
+        )
     return from_plain({**model.model_dump(), "insecure": insecure, "home": home, "config_file": path, "origins": origins})
 
 
