@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aiops_analysis.sources.prometheus import Prometheus
+    from aiops_analysis.sources.promql import Scope
 
 __all__ = ["Finished", "Run", "start_run"]
 
@@ -107,6 +108,16 @@ class Run:
         from aiops_analysis.sources.prometheus import Prometheus
 
         return Prometheus(server, self.settings.redactor())
+
+    @property
+    def scope(self) -> Scope:
+        """The part of the server that is asked: the cluster where a label holds it, and the namespaces of the settings."""
+        return self.settings.scope()
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The server's own names of metrics, by their usual ones."""
+        return self.settings.prometheus.names
 
     def note(self, text: str) -> None:
         """Keep a sentence for the notes of evidence.json."""

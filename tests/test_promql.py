@@ -154,9 +154,27 @@ def test_f16_labels_that_the_server_moved_aside_come_back() -> None:
 
 def test_a_metric_may_have_another_name() -> None:
     names = {"container_memory_working_set_bytes": "team:memory:max"}
-    assert promql.presence_query(ALL, names) == f"count(team:memory:max{{{S}}})"
+    # a recording rule has lost its image label mostly; container="" and the pause container stay out
+    assert promql.presence_query(ALL, names) == 'count(team:memory:max{container!="",container!="POD"})'
+    plain = {"container_memory_working_set_bytes": "memory_of_containers"}
+    assert promql.presence_query(ALL, plain) == f"count(memory_of_containers{{{S}}})"
     with pytest.raises(UsageError, match="not a metric name"):
         promql.presence_query(ALL, {"container_memory_working_set_bytes": "up} or vector(1"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "inner"),
+    [
+        ("ns:container_cpu:sum_irate", "avg_over_time({}[5m])"),  # cores already: a rate of them would be nonsense
+        ("ns:container_cpu:rate5m", "avg_over_time({}[5m])"),
+        ("ns:container_cpu:sum", "rate({}[5m])"),  # a counter that was only summed
+    ],
+)
+def test_a_recorded_rate_is_not_rated_again(rule: str, inner: str) -> None:
+    names = {"container_cpu_usage_seconds_total": rule}
+    selector = rule + '{container!="",container!="POD"}'
+    assert promql.range_query("cpu_usage", ALL, names) == f"max by (namespace,pod,container) ({inner.format(selector)})"
+    assert inner.format(selector).replace("5m]", "2m]").replace("rate2m", "rate5m") in promql.burst_queries(ALL, names)["max"]
 
 
 @pytest.mark.parametrize(

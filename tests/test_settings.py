@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from aiops_analysis.core.errors import SettingsError
-from aiops_analysis.settings import Settings, bundled, load
+from aiops_analysis.settings import PrometheusSettings, Settings, bundled, load
 
 TOML = """
 cluster = "file"
@@ -53,10 +55,20 @@ def test_every_flat_setting_has_its_variable(tmp_path: Path, name: str) -> None:
     assert str(getattr(loaded(tmp_path, {f"AIOPS_{name.upper()}": "/x/y"}), name)) == "/x/y"
 
 
-@pytest.mark.parametrize("name", ["url", "auth", "username", "token_file", "password_file", "ca_file", "cluster_label"])
+TABLES = {
+    "token_command": ('["get-token", "--aud", "x"]', ("get-token", "--aud", "x")),
+    "query_params": ('{"dedup": true, "extra_label": ["a=b", "c=d"]}', {"dedup": "true", "extra_label": ("a=b", "c=d")}),
+    "headers_env": ('{"X-Key": "MY_KEY"}', {"X-Key": "MY_KEY"}),
+    "names": ('{"up": "team:up"}', {"up": "team:up"}),
+}
+
+
+@pytest.mark.parametrize("name", PrometheusSettings.__slots__)
 def test_every_server_setting_has_its_variable(tmp_path: Path, name: str) -> None:
-    value = {"url": "http://p", "auth": "none"}.get(name, "x")
-    assert getattr(loaded(tmp_path, {f"AIOPS_PROMETHEUS_{name.upper()}": value}).prometheus, name) == value
+    text, value = TABLES.get(name) or (({"url": "http://p", "auth": "none"}.get(name, "x"),) * 2)
+    found = loaded(tmp_path, {f"AIOPS_PROMETHEUS_{name.upper()}": text})
+    assert getattr(found.prometheus, name) == value
+    assert Settings.from_json(found.to_json()) == found
 
 
 def test_where_the_file_is_looked_for(tmp_path: Path) -> None:
@@ -87,6 +99,12 @@ def test_where_the_file_is_looked_for(tmp_path: Path) -> None:
         ('[prometheus]\nauth = "kerberos"', "the setting prometheus.auth"),
         ('[prometheus]\nurl = "ftp://x"', "not an http or https URL"),
         ("[prometheus]\ninsecure = true", "TLS verification cannot be switched off in a file"),
+        ("[prometheus]\nquery_parms = {}", "unknown key prometheus.query_parms; did you mean query_params?"),
+        ('[prometheus]\ntoken_command = "get-token now"', "the setting prometheus.token_command"),
+        ('[prometheus.names]\nkube_pod_inf = "x"', "prometheus.names has the unknown metric 'kube_pod_inf'; did you mean kube_pod_info?"),
+        ('[prometheus.names]\nqqqq = "x"', "the left side is the usual name of a metric that we ask for"),
+        ('[prometheus.names]\nup = "a b"', "prometheus.names.up is 'a b', which is not a metric name"),
+        ('[prometheus.names]\nup = "up} or vector(1"', "which is not a metric name"),
     ],
 )
 def test_f47_a_wrong_file_is_named_with_the_place(tmp_path: Path, text: str, said: str) -> None:
@@ -121,6 +139,11 @@ def test_f47_a_misspelt_variable_is_refused_and_a_foreign_one_is_not(tmp_path: P
         ('[prometheus]\npassword = "s3cr3t-value"', "AIOPS_PROMETHEUS_PASSWORD or prometheus.password_file"),
         ('api_key = "s3cr3t-value"', "must not hold a secret (api_key)"),
         ('[prometheus]\nurl = "https://me:s3cr3t-value@host"', "prometheus.url looks like a secret"),
+        ('[prometheus]\nproxy_password = "s3cr3t-value"', "AIOPS_PROMETHEUS_PROXY_PASSWORD"),
+        ('[prometheus]\nproxy = "http://me:s3cr3t-value@proxy"', "prometheus.proxy looks like a secret"),
+        ('[prometheus]\ntoken_command = ["curl", "--token=s3cr3t-value"]', "prometheus.token_command looks like a secret"),
+        ('[prometheus]\ntoken_command = ["x", "eyJhbGciOiJI.eyJzdWIiOiIx.s3cr3t-value"]', "prometheus.token_command looks like a secret"),
+        ('[prometheus.query_params]\nextra = ["eyJhbGciOiJI.eyJzdWIiOiIx.s3cr3t-value"]', "prometheus.query_params looks like a secret"),
         ('cluster = "eyJhbGciOiJI.eyJzdWIiOiIx.s3cr3t-value"', "cluster looks like a secret"),
     ],
 )
@@ -187,6 +210,95 @@ def test_how_the_server_is_spoken_to(tmp_path: Path) -> None:
     toml(tmp_path, '[prometheus.headers_env]\nX-Key = "MY_KEY"')
     with pytest.raises(SettingsError, match="MY_KEY, which is not set"):
         server()
+
+
+def test_the_newer_ways_reach_the_server(tmp_path: Path) -> None:
+    toml(
+        tmp_path,
+        """
+        cluster = "prod"
+        namespaces = ["shop"]
+        [prometheus]
+        url = "https://p"
+        token_command = ["./bin/token", "--audience", "x", "--token-file=/run/t"]
+        org_id = "team"
+        proxy = "http://proxy:3128"
+        proxy_username = "me"
+        cluster_label = "k8s_cluster"
+        query_params = { dedup = true, max_source_resolution = "1h", max = 5 }
+        """,
+    )
+    environ = {"AIOPS_PROMETHEUS_PROXY_PASSWORD": "pr0xy-secret"}
+    found = loaded(tmp_path, environ)
+    server = found.server(environ)
+    assert server is not None
+    assert (server.auth, server.token_command[0]) == ("bearer", str(tmp_path / "bin/token"))  # a path is taken from the file's folder
+    assert (server.org_id, server.proxy_url) == ("team", "http://me:pr0xy-secret@proxy:3128")
+    assert server.query_params == {"dedup": "true", "max_source_resolution": "1h", "max": "5"}
+    assert (found.scope().cluster_label, found.scope().cluster, found.scope().namespaces) == ("k8s_cluster", "prod", ("shop",))
+    assert "pr0xy-secret" not in repr(server) + repr(found) + found.to_json()
+    assert found.redactor(environ).clean("pr0xy-secret") == "[redacted]"
+    both = environ | {"AIOPS_PROMETHEUS_TOKEN_FILE": "/x"}
+    with pytest.raises(SettingsError, match=r"token_file and prometheus\.token_command are both set"):
+        loaded(tmp_path, both).server(both)
+    given = environ | {"AIOPS_PROMETHEUS_TOKEN": "t0ken-value"}  # a token by value is the strongest
+    assert loaded(tmp_path, given).server(given).token_command == ()
+
+
+def test_f46_a_secret_among_the_arguments_of_a_command(tmp_path: Path) -> None:
+    for argument in ("--token=s3cr3t-value", "password:s3cr3t-value", "eyJhbGciOiJI.eyJzdWIiOiIx.s3cr3t-value"):
+        with pytest.raises(SettingsError, match=r"token_command \(from AIOPS_PROMETHEUS_TOKEN_COMMAND\) holds what looks") as caught:
+            loaded(tmp_path, {"AIOPS_PROMETHEUS_TOKEN_COMMAND": json.dumps(["curl", argument])})
+        assert "s3cr3t" not in str(caught.value)
+
+
+def test_one_cluster_may_be_said(tmp_path: Path) -> None:
+    scope = loaded(tmp_path, {"AIOPS_PROMETHEUS_CLUSTER_LABEL": "none", "AIOPS_CLUSTER": "prod"}).scope()
+    assert (scope.single, scope.cluster_label, scope.cluster) == (True, "", "")
+    assert loaded(tmp_path, {"AIOPS_CLUSTER": "prod"}).scope().single is False
+
+
+def test_sigv4_gets_its_region_and_keys(tmp_path: Path) -> None:
+    amp = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1"
+    keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "aws-s3cr3t", "AWS_SESSION_TOKEN": "aws-s3ssion"}
+
+    def server(url: str = amp, **more: str):
+        environ = keys | {"AIOPS_PROMETHEUS_URL": url, "AIOPS_PROMETHEUS_AUTH": "sigv4"} | more
+        return loaded(tmp_path, environ).server(environ)
+
+    assert (server().region, server().aws_keys.access_key) == ("eu-central-1", "AKIDEXAMPLE")
+    assert server(AIOPS_PROMETHEUS_REGION="us-east-1", AWS_REGION="x").region == "us-east-1"
+    assert server("https://proxy.example", AWS_REGION="us-west-2").region == "us-west-2"
+    assert server(AWS_SECRET_ACCESS_KEY="").aws_keys is None  # botocore looks for others
+    with pytest.raises(SettingsError, match="needs a region"):
+        server("https://proxy.example")
+    environ = keys | {"AIOPS_PROMETHEUS_URL": amp, "AIOPS_PROMETHEUS_AUTH": "sigv4"}
+    found = loaded(tmp_path, environ)
+    assert "s3" not in repr(found.server(environ))
+    assert found.redactor(environ).clean("aws-s3cr3t aws-s3ssion") == "[redacted] [redacted]"
+
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "sources.md"
+EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_every_example_of_the_page_on_sources_is_taken(tmp_path: Path, text: str) -> None:
+    found = loaded(toml(tmp_path, text))
+    assert found.prometheus.url
+    secrets = {"AIOPS_PROMETHEUS_PASSWORD": "passw0rd", "AIOPS_PROMETHEUS_PROXY_PASSWORD": "passw0rd"}
+    if "client_cert_file" in text:
+        with pytest.raises(SettingsError, match=r"ca_file .*ca.pem': no such file"):
+            found.server(secrets)
+    elif "service-ca" not in text:
+        given = {name: value for name, value in secrets.items() if ("PROXY" in name) is ("proxy" in text)}
+        assert found.server(given) is not None
+
+
+def test_the_page_on_sources_names_every_setting() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    told_elsewhere = {"password_file", "headers_env"}  # README
+    assert [name for name in PrometheusSettings.__slots__ if name not in text and name not in told_elsewhere] == []
 
 
 def test_the_demo_answers_only_when_nothing_is_named(tmp_path: Path) -> None:

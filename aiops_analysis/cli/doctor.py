@@ -44,8 +44,9 @@ def doctor(
     session = session_of(context)
     settings = session.settings(cluster=cluster, prometheus=prometheus, history=history, insecure=insecure)
     server = settings.server()
-    source = Prometheus(server, settings.redactor()) if server is not None else None
-    found = examine(open_store(settings.history_root, settings.cluster_name), source, now=datetime.now(UTC))
+    source = Prometheus(server, session.redactor or settings.redactor()) if server is not None else None
+    store, names = open_store(settings.history_root, settings.cluster_name), settings.prometheus.names
+    found = examine(store, source, now=datetime.now(UTC), names=names, scope=settings.scope())
     if as_json:
         session.document(found.as_dict())
         return
@@ -56,10 +57,12 @@ def doctor(
 def _lines(found: Examination) -> list[str]:
     """The examination in words, what needs doing last."""
     stored = found.days_stored
-    server = ", ".join(f"{name} {value}" for name, value in found.server.items() if value) or "none is named (AIOPS_PROMETHEUS_URL)"
+    facts = {name: value for name, value in found.server.items() if value}
+    server = ", ".join(f"{name} {facts.pop(name)}" for name in ("url", "flavour", "version", "retention") if name in facts)
     lines = [
         f"cluster: {found.cluster}",
-        f"server: {server}",
+        f"server: {server or 'none is named (AIOPS_PROMETHEUS_URL)'}",
+        *(f"{name}: {value}" for name, value in facts.items()),
         f"history: {len(stored)} days" + (f", {stored[0]} to {stored[-1]}" if stored else ""),
         *(f"{days} days of history on: {day}" for days, day in found.enough.items()),
     ]

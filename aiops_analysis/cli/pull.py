@@ -48,7 +48,6 @@ def pull(
     from aiops_analysis.core.window import Window, last_whole_day
     from aiops_analysis.history.store import open_store
     from aiops_analysis.sources.prometheus import Prometheus
-    from aiops_analysis.sources.promql import Scope
     from aiops_analysis.workflows import pull as workflow
 
     session = session_of(context)
@@ -57,15 +56,15 @@ def pull(
     if server is None:
         raise SettingsError("no metrics server is named; set AIOPS_PROMETHEUS_URL, or use --prometheus URL")
     now = datetime.now(UTC)
-    label = settings.prometheus.cluster_label
     store = open_store(settings.history_root, settings.cluster_name)
     with _shown(session) as progress:
         done = workflow.pull(
             store,
-            Prometheus(server, settings.redactor()),
+            Prometheus(server, session.redactor or settings.redactor()),
             Window.of_days(last_whole_day(now), settings.days),
             now=now,
-            scope=Scope(label, settings.cluster_name if label else "", settings.namespaces),
+            scope=settings.scope(),
+            names=settings.prometheus.names,
             progress=progress,
         )
     if not done.stored and not done.kept:
@@ -76,9 +75,11 @@ def pull(
 def _report(session: Session, done: Pulled, as_json: bool) -> None:
     days = {day.isoformat(): status for day, status in done.stored.items()}
     if as_json:
-        session.document(dict(vars(done)) | {"stored": days})
+        marked = {text: [day.isoformat() for day in of] for text, of in done.marked.items()}
+        session.document(dict(vars(done)) | {"stored": days, "marked": marked})
         return
-    for line in (*done.set_aside, *done.warnings):
+    marks = (f"{of[0]}{f' and {len(of) - 1} more days' if len(of) > 1 else ''}: {text}" for text, of in done.marked.items())
+    for line in (*done.set_aside, *done.warnings, *marks):
         session.tell(f"warning: {line}")
     holes = sum(status != "complete" for status in days.values())
     session.say(

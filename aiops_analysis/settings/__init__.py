@@ -19,13 +19,17 @@ from aiops_analysis.core.errors import SettingsError
 from aiops_analysis.core.redact import Redactor, strip_credentials
 
 if TYPE_CHECKING:
-    from aiops_analysis.sources.http import Server
+    from aiops_analysis.sources.http import AwsKeys, Server
+    from aiops_analysis.sources.promql import Scope
 
-__all__ = ["DEMO", "PrometheusSettings", "Settings", "bundled", "load"]
+__all__ = ["DEMO", "ONE_CLUSTER", "PrometheusSettings", "Settings", "bundled", "load"]
 
 #: The cluster name of the bundled demo history.
 DEMO = "demo"
-_TOKEN, _PASSWORD = "AIOPS_PROMETHEUS_TOKEN", "AIOPS_PROMETHEUS_PASSWORD"
+#: A ``cluster_label`` that says: whatever labels there are, the server holds one cluster.
+ONE_CLUSTER = "none"
+_TOKEN, _PASSWORD, _PROXY_PASSWORD = "AIOPS_PROMETHEUS_TOKEN", "AIOPS_PROMETHEUS_PASSWORD", "AIOPS_PROMETHEUS_PROXY_PASSWORD"
+_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SHORTEST_SECRET = 4
 
 
@@ -37,10 +41,19 @@ class PrometheusSettings:
     auth: str = ""  # "" decides by what is set: a token, a user name, or nothing
     username: str = ""
     token_file: str = ""
+    token_command: tuple[str, ...] = ()  # a program and its arguments; prints a token or an ExecCredential
     password_file: str = ""
     ca_file: str = ""
+    client_cert_file: str = ""
+    client_key_file: str = ""
+    org_id: str = ""  # X-Scope-OrgID
+    proxy: str = ""
+    proxy_username: str = ""
+    region: str = ""  # of SigV4; "": from the host name, else AWS_REGION
     cluster_label: str = ""
+    query_params: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     headers_env: Mapping[str, str] = field(default_factory=dict)  # header -> environment variable that holds its value
+    names: Mapping[str, str] = field(default_factory=dict)  # standard metric -> the server's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +99,67 @@ class Settings:
 
         if not self.prometheus.url:
             return None
-        given = self._given(os.environ if environ is None else environ)
-        prom = self.prometheus
-        auth = prom.auth or ("bearer" if given["token"] or prom.token_file else "basic" if prom.username else "none")
-        if not prom.auth and auth == "bearer" and prom.username:
-            raise SettingsError("both a token and a user name are set for Prometheus; set prometheus.auth to bearer or basic")
-        if auth == "bearer" and not (given["token"] or prom.token_file):
-            raise SettingsError(f"prometheus.auth is bearer, but neither {_TOKEN} nor prometheus.token_file is set")
-        if auth == "basic" and not (prom.username and given["password"]):
-            raise SettingsError(f"prometheus.auth is basic: set prometheus.username and {_PASSWORD} (or prometheus.password_file)")
+        environ = os.environ if environ is None else environ
+        given, prom = self._given(environ), self.prometheus
+        auth = self._auth(given)
+        bearer = auth == "bearer" and not given["token"]
         return Server(
             url=prom.url,
             auth=auth,
             username=prom.username if auth == "basic" else "",
             password=given["password"] if auth == "basic" else "",
             token=given["token"] if auth == "bearer" else "",
-            token_file=prom.token_file if auth == "bearer" and not given["token"] else "",
+            token_file=prom.token_file if bearer else "",
+            token_command=prom.token_command if bearer else (),
             ca_file=prom.ca_file,
+            client_cert_file=prom.client_cert_file,
+            client_key_file=prom.client_key_file,
             headers={name: given[f"header:{name}"] for name in prom.headers_env},
+            org_id=prom.org_id,
+            query_params=prom.query_params,
+            proxy=prom.proxy,
+            proxy_username=prom.proxy_username,
+            proxy_password=given["proxy password"],
+            region=self._region(environ) if auth == "sigv4" else "",
+            aws_keys=_aws_keys(environ) if auth == "sigv4" else None,
             insecure=self.insecure,
         )
+
+    def _auth(self, given: Mapping[str, str]) -> str:
+        """The way to authenticate; raises SettingsError for one that contradicts what is set."""
+        prom = self.prometheus
+        token = bool(given["token"] or prom.token_file or prom.token_command)
+        auth = prom.auth or ("bearer" if token else "basic" if prom.username else "none")
+        if not prom.auth and auth == "bearer" and prom.username:
+            raise SettingsError("both a token and a user name are set for Prometheus; set prometheus.auth to bearer or basic")
+        if prom.token_file and prom.token_command:
+            raise SettingsError("prometheus.token_file and prometheus.token_command are both set; keep one of them")
+        if auth == "bearer" and not token:
+            raise SettingsError(
+                f"prometheus.auth is bearer, but neither {_TOKEN} nor prometheus.token_file nor prometheus.token_command is set"
+            )
+        if auth == "basic" and not (prom.username and given["password"]):
+            raise SettingsError(f"prometheus.auth is basic: set prometheus.username and {_PASSWORD} (or prometheus.password_file)")
+        return auth
+
+    def _region(self, environ: Mapping[str, str]) -> str:
+        """The AWS region: as set, as the host name says, as AWS itself is told."""
+        from aiops_analysis.sources.flavours import region_of
+
+        known = self.prometheus.region or region_of(self.prometheus.url)
+        return known or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
+
+    def scope(self) -> Scope:
+        """The part of the server that is asked: the cluster where a label holds it, and the namespaces.
+
+        Raises UsageError for an impossible label name.
+        """
+        from aiops_analysis.sources.promql import Scope
+
+        label = self.prometheus.cluster_label
+        if label == ONE_CLUSTER:
+            return Scope(namespaces=self.namespaces, single=True)
+        return Scope(label, self.cluster_name if label else "", self.namespaces)
 
     def redactor(self, environ: Mapping[str, str] | None = None) -> Redactor:
         """Knows every secret of these settings, also as Python, JSON and HTML write it."""
@@ -113,6 +167,9 @@ class Settings:
         given = self._given(os.environ if environ is None else environ, strict=False)
         if self.prometheus.token_file:
             given["token_file"] = _read_secret(Path(self.prometheus.token_file), strict=False)
+        if self.prometheus.auth == "sigv4":
+            environ = os.environ if environ is None else environ
+            given |= {name: environ.get(name, "") for name in _AWS[1:]}
         for secret in given.values():
             for form in {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], html.escape(secret)}:
                 redactor.add(form)
@@ -121,7 +178,11 @@ class Settings:
     def _given(self, environ: Mapping[str, str], *, strict: bool = True) -> dict[str, str]:
         """Every secret by what it is for; a missing or too short one raises SettingsError when ``strict``."""
         prom = self.prometheus
-        given = {"token": environ.get(_TOKEN, "").strip(), "password": environ.get(_PASSWORD, "")}
+        given = {
+            "token": environ.get(_TOKEN, "").strip(),
+            "password": environ.get(_PASSWORD, ""),
+            "proxy password": environ.get(_PROXY_PASSWORD, ""),
+        }
         if prom.password_file and not given["password"]:
             given["password"] = _read_secret(Path(prom.password_file), strict=strict)
         for header, variable in prom.headers_env.items():
@@ -139,7 +200,8 @@ class Settings:
         """These settings, without any secret, for a kernel."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         plain["prometheus"] = {name: getattr(self.prometheus, name) for name in PrometheusSettings.__slots__}
-        plain["prometheus"]["headers_env"] = dict(self.prometheus.headers_env)
+        for name in ("headers_env", "query_params", "names"):
+            plain["prometheus"][name] = dict(plain["prometheus"][name])
         plain["origins"] = dict(self.origins)
         return json.dumps(plain, default=str)
 
@@ -154,7 +216,11 @@ def from_plain(plain: Mapping[str, Any]) -> Settings:
     values = dict(plain)
     home = Path(values.get("home") or ".")
     values["home"] = home
-    values["prometheus"] = PrometheusSettings(**values.get("prometheus", {}))
+    prometheus = dict(values.get("prometheus", {}))
+    prometheus["token_command"] = tuple(prometheus.get("token_command", ()))
+    params = prometheus.get("query_params", {})
+    prometheus["query_params"] = {name: value if isinstance(value, str) else tuple(value) for name, value in params.items()}
+    values["prometheus"] = PrometheusSettings(**prometheus)
     values["namespaces"] = tuple(values.get("namespaces", ()))
     values["config_file"] = Path(values["config_file"]) if values.get("config_file") else None
     for name, default in (("reports", "reports"), ("adr_dir", "docs/adr")):
@@ -185,6 +251,14 @@ def check_url(url: str) -> None:
 def strip_scheme(url: str) -> str:
     """The URL as it may be shown, also when it cannot be parsed."""
     return ascii(url.rpartition("@")[2].split("?")[0][:80])
+
+
+def _aws_keys(environ: Mapping[str, str]) -> AwsKeys | None:
+    """The AWS keys of the environment; None when they are not there, and botocore looks for others."""
+    from aiops_analysis.sources.http import AwsKeys
+
+    access, secret, session = (environ.get(name, "").strip() for name in _AWS)
+    return AwsKeys(access, secret, session) if access and secret else None
 
 
 def _read_secret(path: Path, *, strict: bool) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from aiops_analysis.core.errors import SettingsError
+from aiops_analysis.core.names import visible
 from aiops_analysis.core.redact import looks_secret
 from aiops_analysis.settings import Settings, check_url, from_plain
 
@@ -19,24 +21,44 @@ __all__ = ["find_file", "nearest", "read", "read_file"]
 
 _PREFIX = "AIOPS_"
 _INSTEAD = {
+    "proxy_password": "AIOPS_PROMETHEUS_PROXY_PASSWORD",
     "token": "AIOPS_PROMETHEUS_TOKEN or prometheus.token_file",
     "password": "AIOPS_PROMETHEUS_PASSWORD or prometheus.password_file",
 }
 #: Variables that are ours but are no settings.
-_OTHER = ("AIOPS_CONFIG", "AIOPS_HOME", "AIOPS_PROMETHEUS_TOKEN", "AIOPS_PROMETHEUS_PASSWORD")
+_OTHER = ("AIOPS_CONFIG", "AIOPS_HOME", "AIOPS_PROMETHEUS_TOKEN", "AIOPS_PROMETHEUS_PASSWORD", "AIOPS_PROMETHEUS_PROXY_PASSWORD")
+_FILES = ("token_file", "password_file", "ca_file", "client_cert_file", "client_key_file")
+#: An argument that gives a secret by its name, such as --token=...
+_SECRET_ARGUMENT = re.compile(r"-*(?:\w+[-_])*(?:token|password|passwd|secret|api[-_]?key)[=:].+", re.IGNORECASE)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and true or false, as TOML has them, in the words of a URL."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else value
 
 
 class _Prometheus(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url: str = ""
-    auth: Literal["", "none", "basic", "bearer"] = ""
+    auth: Literal["", "none", "basic", "bearer", "sigv4"] = ""
     username: str = ""
     token_file: str = ""
+    token_command: list[str] = Field(default_factory=list)
     password_file: str = ""
     ca_file: str = ""
+    client_cert_file: str = ""
+    client_key_file: str = ""
+    org_id: str = ""
+    proxy: str = ""
+    proxy_username: str = ""
+    region: str = ""
     cluster_label: str = ""
+    query_params: dict[str, Annotated[str | list[str], BeforeValidator(_plain)]] = Field(default_factory=dict)
     headers_env: dict[str, str] = Field(default_factory=dict)
+    names: dict[str, str] = Field(default_factory=dict)
 
 
 class _Model(BaseSettings):
@@ -102,10 +124,14 @@ def read_file(path: Path) -> dict[str, Any]:
         (data, "history"),
         (data, "reports"),
         (data, "adr_dir"),
-        *((data.get("prometheus", {}), f"{k}_file") for k in ("token", "password", "ca")),
+        *((data.get("prometheus", {}), name) for name in _FILES),
     ):
         if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
             table[key] = str(path.parent / Path(table[key]).expanduser())
+    prometheus = data.get("prometheus")
+    command = prometheus.get("token_command") if isinstance(prometheus, dict) else None
+    if isinstance(command, list) and command and isinstance(command[0], str) and "/" in command[0]:  # as in a kubeconfig
+        command[0] = str(path.parent / Path(command[0]).expanduser())
     policy = data.get("policy")
     if isinstance(policy, str) and policy.endswith(".toml"):
         data["policy"] = str(path.parent / policy)
@@ -122,12 +148,38 @@ def _refuse(data: Mapping[str, Any], path: Path, prefix: str, model: type[BaseMo
             if key in ("insecure", "insecure_skip_tls_verify", "verify", "verify_ssl"):
                 raise SettingsError(f"{path}: TLS verification cannot be switched off in a file ({prefix}{key}); use prometheus.ca_file")
             raise SettingsError(f"{path}: unknown key {prefix}{key}{nearest(key, model.model_fields)}")
-        if isinstance(value, str) and looks_secret("", value):
+        if key == "prometheus" and isinstance(value, Mapping):
+            _refuse(value, path, "prometheus.", _Prometheus)
+            continue
+        if any(looks_secret("", text) or (key == "token_command" and _SECRET_ARGUMENT.fullmatch(text)) for text in _texts(value)):
             raise SettingsError(
                 f"{path}: the value of {prefix}{key} looks like a secret; use {_INSTEAD['token']}, or for a user {_INSTEAD['password']}"
             )
-        if key == "prometheus" and isinstance(value, Mapping):
-            _refuse(value, path, "prometheus.", _Prometheus)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a value of a file, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from (str(name), *_texts(inner))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _check_metrics(names: Mapping[str, str]) -> None:
+    """Raises SettingsError for a map of metric names whose left side is not asked for or whose right side is no metric name."""
+    from aiops_analysis.sources.promql import STANDARD, is_metric
+
+    for ours, theirs in names.items():
+        if ours not in STANDARD:
+            close = difflib.get_close_matches(ours, STANDARD, n=1, cutoff=0.6)
+            hint = f"; did you mean {close[0]}?" if close else "; the left side is the usual name of a metric that we ask for"
+            raise SettingsError(f"prometheus.names has the unknown metric {visible(ours)!r}{hint}")
+        if not is_metric(theirs):
+            raise SettingsError(f"prometheus.names.{ours} is {visible(theirs)!r}, which is not a metric name")
 
 
 class _Environment(EnvSettingsSource):
@@ -197,6 +249,12 @@ def read(flags: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Se
         raise SettingsError(f"an AIOPS_ variable cannot be read: {error}") from None
     if model.prometheus.url:
         check_url(model.prometheus.url)
+    _check_metrics(model.prometheus.names)
+    if any(looks_secret("", part) or _SECRET_ARGUMENT.fullmatch(part) for part in model.prometheus.token_command):
+        raise SettingsError(
+            f"prometheus.token_command ({origins.get('prometheus.token_command', 'unknown origin')}) holds what looks like a secret; let the "
+            "program read it from its environment or a file"
+        )
     return from_plain({**model.model_dump(), "insecure": insecure, "home": home, "config_file": path, "origins": origins})
 
 

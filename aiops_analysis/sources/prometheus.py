@@ -18,34 +18,17 @@ import numpy as np
 from aiops_analysis.core.errors import BadAnswer, QueryTooLarge, SourceRefused, UsageError
 from aiops_analysis.core.redact import Redactor
 from aiops_analysis.core.window import STEP, iso
+from aiops_analysis.sources.flavours import Flavour, hosted, named, whole_answers
 from aiops_analysis.sources.http import QueryTimedOut, Server
 from aiops_analysis.sources.matrices import Grid, Matrix, joined, lenient, number, read_matrix, text_labels
 from aiops_analysis.sources.session import DEADLINE_S, MAX_BYTES, NO_RETRY, PatientSession, Tally
 
-__all__ = ["Flavour", "Prometheus", "RangeAnswer", "Vector"]
+__all__ = ["Flavour", "Prometheus", "RangeAnswer", "RawSeries", "Vector"]
 
 _SHORTEST_S = 3600  # a refused range is halved down to this, then split by its parts
 _MOST_COLUMNS = 11_000  # Prometheus refuses more points a series
-# Whole answers only, without Thanos' averages or VictoriaMetrics' cache; a server ignores what it does not know.
-_WHOLE = {
-    "partial_response": "false",
-    "deny_partial_response": "1",
-    "dedup": "true",
-    "max_source_resolution": "0s",
-    "nocache": "1",
-    "timeout": "110s",
-}
 _DURATION = re.compile(r"(?:(?:\d+)(?:ms|[smhdwy]))+")
 _UNIT = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
-
-
-@dataclass(frozen=True, slots=True)
-class Flavour:
-    """What answers: name, version, and how long it keeps samples (None: it does not say)."""
-
-    name: str
-    version: str
-    retention: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +39,15 @@ class Vector:
     values: np.ndarray
     warnings: tuple[str, ...] = ()
     infos: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RawSeries:
+    """One series of a range vector: its labels, the times [Unix s] and values of its samples as they are stored."""
+
+    labels: dict[str, str]
+    times: np.ndarray
+    values: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +101,13 @@ class Prometheus:
         self._client = PrometheusConnect(server.url, session=self._session, retry=NO_RETRY, timeout=int(server.read_timeout))
         self._session.keep_policy()
         self._base, self.url = server.url, self._session.url
+        self._flavour: Flavour | None = None
+        self._whole = whole_answers(hosted(server.url))
+
+    @property
+    def auth(self) -> str:
+        """The credentials that are sent, in words, without them."""
+        return self._session.server.tried
 
     @property
     def requests_made(self) -> int:
@@ -138,11 +137,17 @@ class Prometheus:
 
     def matrix(self, query: str, at: datetime) -> list[tuple[list[datetime], list[float]]]:
         """Times and values of each series of an instant query whose result is a range."""
+        found = self.series(query, at)
+        return [([datetime.fromtimestamp(stamp, UTC) for stamp in one.times.tolist()], one.values.tolist()) for one in found]
+
+    def series(self, query: str, at: datetime) -> list[RawSeries]:
+        """Labels and samples of each series of an instant query whose result is a range: of a range selector the samples as stored."""
         document = self._ask("query", {"query": query, "time": _stamp(at)}, self._document)
         out, odd = [], Counter[str]()
         for row in self._result(document, "matrix", "values"):
-            times = [datetime.fromtimestamp(stamp, UTC) for stamp, _ in row["values"]]
-            out.append((times, [number(text, odd) for _, text in row["values"]]))
+            times = np.array([stamp for stamp, _ in row["values"]], np.float64)
+            values = np.array([number(text, odd) for _, text in row["values"]], np.float64)
+            out.append(RawSeries(text_labels(row["metric"], odd), times, values))
         return out
 
     def range(
@@ -216,35 +221,52 @@ class Prometheus:
         return [str(value) for value in values]
 
     def flavour(self) -> Flavour:
-        """Which program answers, from its build information; a server that hides it is ``unknown``, one that cannot be reached raises."""
-        data = self._status("buildinfo")
-        version, application = str(data.get("version", "")), str(data.get("application", "")).lower()
-        if "mimir" in application or "cortex" in application:
-            return Flavour("mimir", version)
-        if not data.get("goVersion"):
+        """Which program answers, from its host name and build information; one that hides it is ``unknown``, one that is away raises.
+
+        From then on it is asked for whole answers in its own words.
+        """
+        if self._flavour is None:
+            self._flavour = self._look()
+            self._whole = whole_answers(self._flavour.name)
+        return self._flavour
+
+    def _look(self) -> Flavour:
+        build, managed = self._status("buildinfo"), hosted(self._base)
+        name, version = managed or named(build), str(build.get("version", ""))
+        if not name:
             return self._victoria(version)
-        if version.startswith("0."):
+        if name != "prometheus":
+            return Flavour(name, version)
+        retention = self._retention()
+        if retention is None and self._status("stores", "/api/v1/"):  # a Prometheus has no stores, and mostly says what it keeps
             return Flavour("thanos", version)
-        return Flavour("prometheus", version, self._retention())
+        return Flavour("prometheus", version, retention)
 
     def _victoria(self, version: str) -> Flavour:
         """VictoriaMetrics says its flags as text; a bare number of its retention is months."""
         kept = re.search(r'^-retentionPeriod="?([\w.]+)', self._text("/flags"), re.MULTILINE)
-        if kept is None:
-            return Flavour("unknown", version)
+        if kept is None:  # the select part of a cluster has no such page, but marks each answer as partial or not
+            return Flavour("victoriametrics" if version and self._marks_partial() else "unknown", version)
         own = re.search(r'^vm_app_version\{[^}]*short_version="([^"]*)"', self._text("/metrics"), re.MULTILINE)
         retention = timedelta(days=31 * int(kept[1])) if kept[1].isdigit() else _duration(kept[1])
         return Flavour("victoriametrics", own[1] if own else version, retention)
+
+    def _marks_partial(self) -> bool:
+        form = {"query": "vector(1)"}
+        try:
+            return "isPartial" in self._ask("query", form, self._document)
+        except (BadAnswer, SourceRefused):
+            return False
 
     def _retention(self) -> timedelta | None:
         """The time that a Prometheus keeps samples; None when only a size bounds it."""
         said = _duration(str(self._status("flags").get("storage.tsdb.retention.time", "")))
         return said or _duration(str(self._status("runtimeinfo").get("storageRetention", "")).split(" ")[0])
 
-    def _status(self, what: str) -> Mapping[str, Any]:
+    def _status(self, what: str, path: str = "/api/v1/status/") -> Mapping[str, Any]:
         """A status page, empty where the server has none or does not show it to us."""
         try:
-            document = self._session.exchange("GET", f"{self._base}/api/v1/status/{what}", self._document)
+            document = self._session.exchange("GET", f"{self._base}{path}{what}", self._document)
         except (BadAnswer, SourceRefused):
             return {}
         data = document.get("data")
@@ -258,7 +280,7 @@ class Prometheus:
             return ""
 
     def _ask(self, endpoint: str, form: Mapping[str, str], read: Callable[[bytearray], Any], tally: Tally | None = None) -> Any:
-        return self._session.exchange("POST", f"{self._base}/api/v1/{endpoint}", read, form={**form, **_WHOLE}, tally=tally)
+        return self._session.exchange("POST", f"{self._base}/api/v1/{endpoint}", read, form={**form, **self._whole}, tally=tally)
 
     def _document(self, body: bytearray) -> dict[str, Any]:
         return self._session.refusals.document(lenient(body)[0])

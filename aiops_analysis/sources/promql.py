@@ -19,10 +19,13 @@ __all__ = [
     "JOB_PODS",
     "RAW",
     "RUNS",
+    "STANDARD",
     "USED",
     "Scope",
     "burst_queries",
+    "containers",
     "fact_query",
+    "is_metric",
     "job_query",
     "matcher",
     "moved_query",
@@ -40,6 +43,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\u
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 _CONTAINERS = 'container!="",container!="POD",image!=""'  # not the pod's own cgroup, not the pause container (methods.md I-6)
+_RECORDED = 'container!="",container!="POD"'
 _CPU, _MEMORY = "container_cpu_usage_seconds_total", "container_memory_working_set_bytes"
 _THROTTLED, _PERIODS = "container_cpu_cfs_throttled_periods_total", "container_cpu_cfs_periods_total"
 _RESTARTS, _OOM_EVENTS = "kube_pod_container_status_restarts_total", "container_oom_events_total"
@@ -110,6 +114,7 @@ class Scope:
     namespaces: tuple[str, ...] = ()
     per_cpu: bool = False
     moved: tuple[str, ...] = ()
+    single: bool = False  # known to hold one cluster, whatever its labels look like
 
     def __post_init__(self) -> None:
         if self.cluster_label:
@@ -120,7 +125,7 @@ class Scope:
     def select(self, metric: str, *matchers: str, namespaced: bool = True, names: Mapping[str, str] = _NO_NAMES) -> str:
         """The selector of a metric: the given matchers, then the cluster's, then the namespaces'; ``names`` maps metric names."""
         name = names.get(metric, metric)
-        if _METRIC.fullmatch(name) is None:
+        if not is_metric(name):
             raise UsageError(f"{name!a} is not a metric name (given for {metric})")
         parts = [m for m in matchers if m]
         if self.cluster:
@@ -154,8 +159,27 @@ class Scope:
 _GROUP = ("namespace", "pod", "container")
 
 
+def is_metric(name: str) -> bool:
+    """True for a text that can be the name of a metric."""
+    return _METRIC.fullmatch(name) is not None
+
+
+def containers(metric: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
+    """The selector of a container metric; a recording rule (a name with colons) has mostly lost its image label."""
+    matchers = _RECORDED if ":" in names.get(metric, "") else _CONTAINERS
+    return scope.select(metric, matchers, names=names)
+
+
+def _is_rate(metric: str, names: Mapping[str, str]) -> bool:
+    """True where the server's name is a recording rule of a rate, such as ...:sum_irate or ...:rate5m: cores, not a counter."""
+    return re.search(r":(?:\w+_)?i?rate(?:\d+[smhd])?$", names.get(metric, "")) is not None
+
+
 def _rate(metric: str, window: str, scope: Scope, names: Mapping[str, str]) -> str:
-    rate = scope.own(metric, f"rate({scope.select(metric, _CONTAINERS, names=names)}[{window}])")
+    selector = containers(metric, scope, names)
+    if _is_rate(metric, names):
+        return scope.own(metric, f"avg_over_time({selector}[{window}])")
+    rate = scope.own(metric, f"rate({selector}[{window}])")
     return f"sum without (cpu) ({rate})" if scope.per_cpu else rate
 
 
@@ -175,7 +199,7 @@ def range_query(metric: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES)
     """
 
     def cadvisor(name: str) -> str:
-        return scope.select(name, _CONTAINERS, names=names)
+        return containers(name, scope, names)
 
     if metric == "cpu_usage":
         inner = _rate(_CPU, "5m", scope, names)
@@ -297,30 +321,34 @@ def job_query(kind: str, scope: Scope, range_s: int = 86_400, names: Mapping[str
     True
     """
     over = f"[{range_s}s]"
-    owned = scope.select("kube_pod_owner", 'owner_kind="Job"', names=names)
-    jobs = f" and on ({','.join(scope.labels('namespace', 'pod'))}) max {scope.by('namespace', 'pod')} (max_over_time({owned}{over}))"
+
+    def ever(metric: str, selector: str) -> str:
+        return scope.own(metric, f"max_over_time({selector}{over})")
+
+    owned = ever("kube_pod_owner", scope.select("kube_pod_owner", 'owner_kind="Job"', names=names))
+    jobs = f" and on ({','.join(scope.labels('namespace', 'pod'))}) max {scope.by('namespace', 'pod')} ({owned})"
     if kind == "run_cpu":
-        each = f"max {scope.by(*_GROUP, 'id')} (max_over_time({scope.select(_CPU, _CONTAINERS, names=names)}{over}))"
+        each = f"max {scope.by(*_GROUP, 'id')} ({ever(_CPU, containers(_CPU, scope, names))})"
         return f"sum {scope.by(*_GROUP)} ({each}){jobs}"
     if kind == "run_memory":
-        return f"max {scope.by(*_GROUP)} (max_over_time({scope.select(_MEMORY, _CONTAINERS, names=names)}{over})){jobs}"
+        return f"max {scope.by(*_GROUP)} ({ever(_MEMORY, containers(_MEMORY, scope, names))}){jobs}"
     if kind == "run_outcome":
         ended = scope.select("kube_pod_status_phase", 'phase=~"Succeeded|Failed"', names=names)
-        return f"(max {scope.by('namespace', 'pod', 'phase')} (max_over_time({ended}{over})) == 1){jobs}"
+        return f"(max {scope.by('namespace', 'pod', 'phase')} ({ever('kube_pod_status_phase', ended)}) == 1){jobs}"
     metric = {"run_start": "kube_pod_start_time", "run_end": "kube_pod_completion_time"}.get(kind)
     if metric is None:
         raise UsageError(f"{kind!a} has no query; expected one of {', '.join(JOB_PODS)}")
-    return f"max {scope.by('namespace', 'pod')} (max_over_time({scope.select(metric, names=names)}{over})){jobs}"
+    return f"max {scope.by('namespace', 'pod')} ({ever(metric, scope.select(metric, names=names))}){jobs}"
 
 
 def presence_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
     """The number of containers with a working set: the days that have any are the days that hold data."""
-    return f"count({scope.select(_MEMORY, _CONTAINERS, names=names)})"
+    return f"count({containers(_MEMORY, scope, names)})"
 
 
 def namespaces_query(scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
     """The number of containers with a working set in each namespace: how a question too large for one answer is split."""
-    return f"count {scope.by('namespace')} ({scope.own(_MEMORY, scope.select(_MEMORY, _CONTAINERS, names=names))})"
+    return f"count {scope.by('namespace')} ({scope.own(_MEMORY, containers(_MEMORY, scope, names))})"
 
 
 def moved_query(family: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES) -> str:
@@ -360,4 +388,10 @@ USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "node pools and prices": ("kube_node_labels", "kube_node_info"),
         "holes": ("up",),
     }
+)
+
+#: Every metric that is asked for, by its usual name: what a server's own names can be given for.
+STANDARD: frozenset[str] = frozenset(
+    {_CPU, _MEMORY, _THROTTLED, _PERIODS, _RESTARTS, _OOM_EVENTS, _OOM_REASON}
+    | {ask.metric for asks in (FACTS, RUNS) for ask in asks.values()}
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -22,6 +22,16 @@ __all__ = ["RETRIED", "Again", "Answer", "Refusals"]
 RETRIED = (408, 429, 500, 502, 503, 504)
 _TOO_LARGE = ("too many", "exceed", "limit", "would load", "maximum", "memory", "too large", "too long")
 _TIMED_OUT = ("timed out", "timeout", "deadline")
+#: Alerts of a server that wants a client certificate, or another one.
+_CLIENT_CERTIFICATE = (
+    "CERTIFICATE_REQUIRED",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_ACCESS_DENIED",
+)
 _WRONG_QUERY = ("parse", "unexpected", "unknown function", "unsupported", "many-to-many", "duplicate series", "multiple matches")
 
 
@@ -36,14 +46,17 @@ class Answer:
     headers: Mapping[str, str]
     body: bytearray
     raw: Any
+    sent: str = field(default="", repr=False)  # the Authorization header of the request
 
 
 class Again(Exception):
     """One attempt failed in a way that another may not; ``final`` is raised when patience or time is over."""
 
-    def __init__(self, words: str, final: AiopsError, answer: Answer | None = None, *, connecting: bool = False) -> None:
+    def __init__(
+        self, words: str, final: AiopsError, answer: Answer | None = None, *, connecting: bool = False, renewed: bool = False
+    ) -> None:
         super().__init__(words)
-        self.words, self.final, self.answer, self.connecting = words, final, answer, connecting
+        self.words, self.final, self.answer, self.connecting, self.renewed = words, final, answer, connecting, renewed
 
 
 class Refusals:
@@ -68,7 +81,11 @@ class Refusals:
             why = self.shown(certificate.verify_message.rstrip("."))
             return SourceUnreachable(f"the certificate of {self.url} is not accepted: {why}; for a private authority set ca_file")
         if any("407" in str(c) for c in causes if isinstance(c, OSError)) and isinstance(error, ProxyError):
-            return SourceRefused(f"the proxy {self._proxy()} in front of {self.url} refuses us (407); check HTTPS_PROXY")
+            where = self._proxy_settings("HTTPS_PROXY")
+            return SourceRefused(f"the proxy {self._proxy()} in front of {self.url} refuses us (407); check {where}")
+        if any(word in str(c) for c in causes if isinstance(c, ssl.SSLError) for word in _CLIENT_CERTIFICATE):
+            shown = self.server.tried if self.server.client_cert_file else "no client certificate"
+            return SourceRefused(f"{self.url} refuses {shown}: set client_cert_file and client_key_file to a pair that it accepts")
         if any("WRONG_VERSION_NUMBER" in str(c) for c in causes):
             return SourceUnreachable(f"{self.url} does not speak TLS; is it an http:// address?")
         way = f" through the proxy {self._proxy()}" if isinstance(error, ProxyError) else ""
@@ -79,13 +96,16 @@ class Refusals:
         )
         return Again(why, SourceUnreachable(f"{self.url} cannot be reached{way}: {why}; {hint}"), connecting=connecting)
 
+    def _proxy_settings(self, variable: str) -> str:
+        return "prometheus.proxy, prometheus.proxy_username and AIOPS_PROMETHEUS_PROXY_PASSWORD" if self.server.proxy else variable
+
     def _why(self, causes: list[BaseException]) -> str:
         kinds = {
             NameResolutionError: "there is no such host",
             ConnectionRefusedError: "the connection is refused",
             ConnectTimeout: f"no connection within {self.server.connect_timeout:g} s",
             ReadTimeoutError: "no answer in time",
-            ssl.SSLError: "TLS could not be agreed",
+            ssl.SSLError: "TLS could not be agreed (does it want a client certificate?)",
             urllib3.exceptions.DecodeError: "the answer's compression is broken",
         }
         found = next((words for kind, words in kinds.items() if any(isinstance(c, kind) for c in causes)), None)
@@ -108,7 +128,8 @@ class Refusals:
                 f"{self.url} refuses access ({status}) with {self.server.tried}: check auth and its secret in the settings"
             )
         if status == 407:
-            return SourceRefused(f"the proxy {self._proxy()} in front of {self.url} refuses us (407); check HTTP_PROXY and its credentials")
+            where = self._proxy_settings("HTTP_PROXY")
+            return SourceRefused(f"the proxy {self._proxy()} in front of {self.url} refuses us (407); check {where} and its credentials")
         if 300 <= status < 400:
             target = self.shown(strip_credentials(answer.headers.get("Location", "")))
             return BadAnswer(

@@ -30,7 +30,8 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 from aiops_analysis.core.errors import AiopsError, BadAnswer, QueryTooLarge
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.redact import Redactor, strip_credentials
-from aiops_analysis.sources.http import BrokenBody, QueryTimedOut, Server, auth_of, renewed
+from aiops_analysis.sources.credentials import auth_of, renewed
+from aiops_analysis.sources.http import BrokenBody, Params, QueryTimedOut, Server
 from aiops_analysis.sources.refusals import RETRIED, Again, Answer, Refusals
 
 __all__ = ["DEADLINE_S", "MAX_BYTES", "NO_RETRY", "PatientSession", "Tally"]
@@ -148,7 +149,7 @@ class Tally:
 
 
 class PatientSession(requests.Session):
-    """Asks one server politely; ``sleep`` and ``clock`` are arguments so that a test need not wait.
+    """Asks one server politely; ``sleep``, ``clock`` and ``wall`` are arguments so that a test need not wait.
 
     ``told`` hears one line before each wait. Safe for several threads.
     """
@@ -160,6 +161,7 @@ class PatientSession(requests.Session):
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         told: Callable[[str], None] | None = None,
         deadline_s: float = DEADLINE_S,
         max_bytes: int = MAX_BYTES,
@@ -173,9 +175,11 @@ class PatientSession(requests.Session):
         self.refusals = Refusals(server, redactor, lambda: self.proxy)
         self._lock = threading.Lock()
         self._reached = False
-        self.auth = auth_of(server, redactor)
+        self.auth = auth_of(server, redactor, wall=wall)
         self.verify = False if server.insecure else (server.ca_file or True)
-        self.headers.update({"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "aiops-analysis", **server.headers})
+        self.cert = (server.client_cert_file, server.client_key_file or server.client_cert_file) if server.client_cert_file else None
+        ours = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "aiops-analysis"}
+        self.headers.update(ours | server.all_headers)
         self.keep_policy()
         if server.insecure:  # asked for on the command line and shown in the report; not said again for each request
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -187,8 +191,8 @@ class PatientSession(requests.Session):
 
     @property
     def proxy(self) -> str:
-        """The proxy of the environment that requests go through, without credentials, or ""."""
-        return strip_credentials(select_proxy(self.server.url, get_environ_proxies(self.server.url)) or "")
+        """The proxy that requests go through, ours or that of the environment, without credentials, or ""."""
+        return self.server.proxy or strip_credentials(select_proxy(self.server.url, get_environ_proxies(self.server.url)) or "")
 
     def say(self, text: str) -> None:
         """One line of progress."""
@@ -212,8 +216,8 @@ class PatientSession(requests.Session):
         url: str,
         read: Callable[[bytearray], T],
         *,
-        params: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
+        params: Params | None = None,
+        form: Params | None = None,
         tally: Tally | None = None,
     ) -> T:
         """What ``read`` makes of the body of a good answer; asked again, after a wait, while that may help and the time allows it.
@@ -221,24 +225,30 @@ class PatientSession(requests.Session):
         Raises SourceUnreachable, SourceRefused, BadAnswer, QueryTooLarge; AiopsError when the query itself is wrong. ``read`` raises
         BrokenBody or ValueError for a body that is not whole.
         """
-        end, patience, query = self._clock() + self._deadline_s, _PATIENCE, (form or {}).get("query", "")
+        end, patience, query = self._clock() + self._deadline_s, _PATIENCE, str((form or {}).get("query", ""))
         costs = (self.tally,) if tally is None else (self.tally, tally)
         last: AiopsError | None = None
+        fresh = False  # a refused token is renewed once for one answer
+        if form is None:
+            params = {**(params or {}), **self.server.query_params}
+        else:
+            form = {**form, **self.server.query_params}
         while True:
             left = end - self._clock()
             if left <= 0:
                 raise last if isinstance(last, QueryTimedOut) else self.refusals.overdue(self._deadline_s)
             try:
-                return self._taken(self._attempt(method, url, params, form, left, costs), read, query)
+                return self._taken(self._attempt(method, url, params, form, left, costs), read, query, fresh)
             except Again as again:
+                fresh = fresh or again.renewed
                 last, patience = again.final, self._patience_after(patience, again, end)
 
     def _attempt(
         self,
         method: str,
         url: str,
-        params: Mapping[str, str] | None,
-        form: Mapping[str, str] | None,
+        params: Params | None,
+        form: Params | None,
         left: float,
         costs: tuple[Tally, ...],
     ) -> Answer:
@@ -250,7 +260,16 @@ class PatientSession(requests.Session):
         with _Watch(left) as watch:
             try:
                 response = super().request(
-                    method, url, params=params, data=form, verify=self.verify, timeout=timeout, stream=True, allow_redirects=False
+                    method,
+                    url,
+                    params=params,
+                    data=form,
+                    verify=self.verify,
+                    cert=self.cert,
+                    proxies=dict.fromkeys(("http", "https"), self.server.proxy_url) if self.server.proxy else None,
+                    timeout=timeout,
+                    stream=True,
+                    allow_redirects=False,
                 )
                 with response:
                     self._note(response.headers)
@@ -264,7 +283,7 @@ class PatientSession(requests.Session):
         with self._lock:
             for tally in costs:
                 tally.bytes += len(body)
-        return Answer(response.status_code, response.headers, body, response.raw)
+        return Answer(response.status_code, response.headers, body, response.raw, response.request.headers.get("Authorization", ""))
 
     def _note(self, headers: Mapping[str, str]) -> None:
         self._reached = True
@@ -282,10 +301,10 @@ class PatientSession(requests.Session):
                 raise QueryTooLarge(f"{self.url} sends more than {self._max_bytes / 2**20:g} MiB in one answer; ask for less")
         return body
 
-    def _taken(self, answer: Answer, read: Callable[[bytearray], T], query: str) -> T:
-        """What the reader makes of a good answer; raises what a bad one means."""
-        if answer.status == 401 and renewed(self.auth):  # the token file was replaced meanwhile
-            raise Again("the token was renewed", self.refusals.refusal(answer, query))
+    def _taken(self, answer: Answer, read: Callable[[bytearray], T], query: str, fresh: bool) -> T:
+        """What the reader makes of a good answer; raises what a bad one means. ``fresh`` says that the token was just renewed."""
+        if answer.status == 401 and not fresh and renewed(self.auth, answer.sent):  # the token was replaced, or has expired
+            raise Again("the token was renewed", self.refusals.refusal(answer, query), renewed=True)
         if answer.status in RETRIED:
             raise Again(f"it answers {answer.status}", self.refusals.refusal(answer, query), answer)
         if not 200 <= answer.status < 300:

@@ -18,9 +18,11 @@ from aiops_analysis.core.window import DAY, Window, day_start, iso, last_whole_d
 from aiops_analysis.history.days import commit_matrix, merge, read_day
 from aiops_analysis.history.inventory import commit_frame, read_frame
 from aiops_analysis.history.store import Manifest, Store, open_store
-from aiops_analysis.sources import promql
+from aiops_analysis.sources import clusters, promql
+from aiops_analysis.sources.flavours import Flavour
 from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.sources.promql import Scope
+from aiops_analysis.sources.samples import Spacing, spacing_of
 from aiops_analysis.workflows.measure import ALL_KINDS
 from aiops_analysis.workflows.objects import merge_facts
 from aiops_analysis.workflows.pull_day import DayFrames, Question, Split, day_questions, day_result
@@ -52,7 +54,10 @@ class Progress:
 
 @dataclass
 class Pulled:
-    """What a pull did; ``stored`` maps each day to its status, ``nothing`` are days of which the server has no data."""
+    """What a pull did; ``stored`` maps each day to its status, ``nothing`` are days of which the server has no data.
+
+    ``marked`` are days whose samples are too far apart, by what is said of them.
+    """
 
     cluster: str
     stored: dict[date, str] = field(default_factory=dict)
@@ -62,6 +67,7 @@ class Pulled:
     series: int = 0
     set_aside: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    marked: dict[str, list[date]] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
 
 
@@ -90,7 +96,8 @@ def pull(
     """Store the days of ``window`` that are missing; when none is, the server is not asked anything.
 
     ``now`` is the time of the pull: days that are not over and settled are left for later.
-    Raises SourceError when the server cannot be reached or gives up, StoreLocked when another pull runs; days already stored stay.
+    Raises SourceError when the server cannot be reached or gives up, SettingsError when it holds several clusters and the scope names
+    none, StoreLocked when another pull runs; days already stored stay.
     """
     last = last_whole_day(now)
     wanted = [day for day in window.days() if day <= last]
@@ -106,7 +113,7 @@ def pull(
             if flavour.retention is not None:
                 result.source["retention_s"] = str(int(flavour.retention.total_seconds()))
             missing = missing_days(store, wanted, retention=flavour.retention, now=now)
-            _Pull(store, source, scope or Scope(), names or {}, now, flavour.retention, result, progress).run(missing)
+            _Pull(store, source, scope or Scope(), names or {}, now, flavour, result, progress).run(missing)
             write_weeks(store, result.stored)
     result.kept = len(wanted) - len(missing)
     result.requests = source.requests_made - before
@@ -128,13 +135,22 @@ class History:
         return f"{held}; {len(self.pulled.stored)} of them pulled now from {self.pulled.source['flavour']} {self.pulled.source['version']}"
 
 
-def load(root: Path, cluster: str, source: Prometheus | None, window: Window, *, now: datetime, scope: Scope | None = None) -> History:
+def load(
+    root: Path,
+    cluster: str,
+    source: Prometheus | None,
+    window: Window,
+    *,
+    now: datetime,
+    scope: Scope | None = None,
+    names: Mapping[str, str] | None = None,
+) -> History:
     """The history of a cluster, its missing days of the window pulled first where there is a server to ask.
 
     Raises what ``open_store`` and ``pull`` raise.
     """
     store = open_store(root, cluster)
-    return History(store, None if source is None else pull(store, source, window, now=now, scope=scope))
+    return History(store, None if source is None else pull(store, source, window, now=now, scope=scope, names=names))
 
 
 def _set_damaged_aside(store: Store, days: Sequence[date]) -> list[str]:
@@ -184,12 +200,15 @@ class _Pull:
     scope: Scope
     names: Mapping[str, str]
     now: datetime
-    retention: timedelta | None
+    flavour: Flavour
     result: Pulled
     progress: Callable[[Progress], None] | None
 
     def run(self, missing: Sequence[date]) -> None:
         """Ask and store the days that the server has."""
+        if missing:
+            end, days = day_start(missing[-1]) + DAY, (missing[-1] - missing[0]).days + 1
+            clusters.check(clusters.population_of(self.source, end, days, self.scope, self.names), self.scope)
         series = series_by_day(self.source, missing, self.scope, self.names)
         there = [day for day in missing if series.get(day, 0) > 0]
         self.result.nothing = [day for day in missing if day not in there]
@@ -202,7 +221,7 @@ class _Pull:
         self._tell(0, len(there), None)
         for number, (day, questions, answers) in enumerate(_two_ahead(plans)):
             frames = day_result(day, questions, answers)
-            status = self._store(day, frames)
+            status = self._store(day, frames, spacing_of(self.source, day_start(day) + DAY, self.scope, self.names))
             self.result.stored[day] = status
             self.result.series = max(self.result.series, frames.series)
             self._tell(number + 1, len(there), day, status)
@@ -232,12 +251,14 @@ class _Pull:
             room -= points
         return Split(tuple(tuple(group) for group in groups), tuple(sorted(sizes)))
 
-    def _store(self, day: date, frames: DayFrames) -> str:
-        """Commit everything of a day, facts first; the day's status is its worst."""
-        worst = "complete"
+    def _store(self, day: date, frames: DayFrames, spacing: Spacing) -> str:
+        """Commit everything of a day, facts first; the day's status is its worst. How far samples are apart marks it, no more."""
+        worst, marks = "complete", spacing.texts(self.flavour)
         for kind in ALL_KINDS:
             old = self.store.manifest(kind, day)
             manifest = self._manifest(kind, day, frames, old)
+            told = (*manifest.infos, *marks) if kind in METRICS else manifest.infos
+            manifest = replace(manifest, source=dict(manifest.source) | spacing.as_source(), infos=told)
             if kind in frames.frames:
                 frame = frames.frames[kind]
                 if old is not None:
@@ -251,6 +272,7 @@ class _Pull:
             if manifest.status != "complete":
                 worst = manifest.status
         self.result.warnings += [w for texts in frames.warnings.values() for w in texts if w not in self.result.warnings]
+        self.result.marked |= {text: [*self.result.marked.get(text, ()), day] for text in marks}
         return worst
 
     def _merged(self, metric: str, day: date, labels: pd.DataFrame, samples: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
@@ -278,7 +300,7 @@ class _Pull:
             dropped=frames.dropped.get(kind, ()),
             pulled_at=iso(self.now),
         )
-        gone = self.retention is not None and day_start(day) < self.now - self.retention
+        gone = self.flavour.retention is not None and day_start(day) < self.now - self.flavour.retention
         if not whole and (not manifest.open or gone):
             return replace(manifest, status="final_with_holes")
         return manifest
