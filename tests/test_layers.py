@@ -46,6 +46,9 @@ NEIGHBOURS = {
     ("sources.session", "sources.refusals"),
     ("sources.refusals", "sources.http"),
     ("sources.matrices", "sources.http"),
+    ("sources", "sources.kube_parts"),
+    ("sources.kube_workloads", "sources.kube_pods"),
+    *(("sources.kube_objects", f"sources.kube_{part}") for part in ("pods", "rules", "workloads")),
     # the demo cluster is one source in several files; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *((f"sources.{a}", f"sources.{b}") for a in DEMO for b in DEMO),
     ("presentation", "presentation.escape"),
@@ -88,7 +91,7 @@ CLIENTS = {
     "requests": ("sources.http", "sources.refusals", "sources.session"),
     "rich": ("cli",),
     "typer": ("cli",),
-    "urllib3": ("sources.refusals", "sources.session"),
+    "urllib3": ("sources.kube_api", "sources.refusals", "sources.session"),
 }
 
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"), ("time", "time_ns")}

@@ -93,7 +93,7 @@ def hpas_of(objects: Objects, look: Look) -> pd.DataFrame:
         spec = mapping_at(hpa, "spec")
         scaled = text_at(hpa, "metadata", "labels", _KEDA) or _scaled_object(hpa)
         if scaled:
-            look.note(f"HorizontalPodAutoscaler {namespace}/{name} is made by KEDA's ScaledObject {scaled}: change that, not the autoscaler")
+            look.note(f"HorizontalPodAutoscaler {namespace}/{name} is made by KEDA: change its ScaledObject {scaled} instead")
         for metric, value, kind in list(_metrics(spec, f"HPA {namespace}/{name}", look)) or [("", math.nan, "")]:
             rows.append(
                 {
