@@ -38,6 +38,7 @@ NEIGHBOURS = {
     ("workflows", "workflows.objects"),
     ("workflows", "workflows.pull_day"),
     ("workflows", "workflows.weeks"),
+    ("workflows", "workflows.daybook"),
     ("workflows.doctor", "workflows.pull"),
     ("sources.prometheus", "sources.http"),
     ("sources.prometheus", "sources.matrices"),
@@ -47,6 +48,7 @@ NEIGHBOURS = {
     ("sources.refusals", "sources.http"),
     ("sources.matrices", "sources.http"),
     ("sources", "sources.kube_parts"),
+    ("sources.kubectl_top", "sources.pod_names"),
     ("sources.kube_workloads", "sources.kube_pods"),
     *(("sources.kube_objects", f"sources.kube_{part}") for part in ("pods", "rules", "workloads")),
     # the demo cluster is one source in several files; that they stand in an order is what test_no_module_imports_in_a_circle holds

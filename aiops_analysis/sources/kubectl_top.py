@@ -167,6 +167,8 @@ def parse_top(data: bytes, *, where: str, at: datetime, namespace: str = "") -> 
         header = _header(words)
         if header is not None:
             columns, told = header, True
+            if not header:
+                out.note(number, f"{line} (not the columns of kubectl top pods)")
         elif (moment := _time_line(line)) is not None:
             at = moment
         elif columns is None:
