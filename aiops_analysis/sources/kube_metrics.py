@@ -32,7 +32,7 @@ class Measured:
 
 
 def measured_of(items: Iterable[Mapping[str, Any]], look: Look) -> list[Measured]:
-    """Every container of the answers. Without a time stamp the look's own time counts; one that is off by more than ten minutes is left out."""
+    """Every container of the answers; without a time stamp the look's own time counts, one off by more than ten minutes is left out."""
     out = []
     for item in items:
         namespace, pod = key_of(item)
