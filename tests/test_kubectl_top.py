@@ -112,9 +112,8 @@ def test_four_words_without_a_header_are_not_guessed():
 
 
 def test_a_line_that_is_a_time_dates_what_follows():
-    text = read(
-        "2026-11-01T11:00:00+01:00\nNAME CPU(cores) MEMORY(bytes)\na-1 1m 1Mi\n2026-11-01T10:10:00Z\nNAME CPU(cores) MEMORY(bytes)\na-1 2m 1Mi\n"
-    )
+    head = "NAME CPU(cores) MEMORY(bytes)"
+    text = read(f"2026-11-01T11:00:00+01:00\n{head}\na-1 1m 1Mi\n2026-11-01T10:10:00Z\n{head}\na-1 2m 1Mi\n")
     assert [(r.at.hour, r.at.minute, r.cpu) for r in text.readings] == [(10, 0, 0.001), (10, 10, 0.002)]
     assert text.noise == []
 
