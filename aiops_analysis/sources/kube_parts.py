@@ -89,9 +89,9 @@ def moment_of(text: str) -> datetime | None:
     """The UTC time of an API time stamp, None for anything else."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo is not None else None
 
 
 def controller_of(item: Object) -> tuple[str, str] | None:

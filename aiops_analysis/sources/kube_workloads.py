@@ -104,10 +104,14 @@ def heap_flags(container: Mapping[str, Any]) -> Iterator[str]:
 
     Which variable a start script reads is its own business (JAVA_TOOL_OPTIONS, JAVA_OPTS, CATALINA_OPTS, ...), so every one counts.
     """
-    texts = [part for name in ("command", "args") for part in container.get(name) or () if isinstance(part, str)]
+    texts = [part for name in ("command", "args") for part in _list(container.get(name)) if isinstance(part, str)]
     texts += [text_at(variable, "value") for variable in items_of(container, "env")]
     for text in texts:
         yield from _HEAP.findall(text[:_LONGEST])
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _budget(budgets: Sequence[Mapping[str, Any]], labels: Mapping[str, Any]) -> str:
@@ -126,7 +130,7 @@ def selects(selector: object, labels: Mapping[str, Any]) -> bool:
 
 
 def _holds(rule: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
-    name, values = text_at(rule, "key"), rule.get("values") or ()
+    name, values = text_at(rule, "key"), _list(rule.get("values"))
     match text_at(rule, "operator"):
         case "In":
             return name in labels and labels[name] in values
