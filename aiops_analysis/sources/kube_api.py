@@ -23,7 +23,7 @@ from aiops_analysis.sources.kube_parts import Objects, key_of, mapping_at, text_
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-__all__ = ["Absent", "KubeAccess", "KubeApi", "connect"]
+__all__ = ["RESOURCES", "Absent", "KubeAccess", "KubeApi", "connect"]
 
 _PAGE = 500
 _MOST_PAGES = 4000
@@ -34,7 +34,7 @@ _RESTARTS = 3  # of a list whose page token expired
 _PAUSES = (1.0, 4.0)  # [s] before asking again after a passing failure
 _PASSING = (429, 500, 502, 503, 504)
 
-#: Group, version and plural of every list that is read; "" is the core group. RBAC of the docs and deploy/rbac.yaml say the same.
+#: Group and version of every list that is read; "" is the core group. deploy/rbac.yaml says the same.
 RESOURCES: dict[str, tuple[str, str]] = {
     "pods": ("", "v1"),
     "nodes": ("", "v1"),
