@@ -16,15 +16,20 @@ import pytest
 import yaml
 
 from aiops_analysis.core.errors import NotEnoughData, SourceRefused, SourceUnreachable
+from aiops_analysis.core.redact import Redactor
 from aiops_analysis.core.schema import INVENTORY, LABELS, NODES, blank
+from aiops_analysis.core.window import Window
 from aiops_analysis.history.days import read_day
 from aiops_analysis.history.inventory import commit_frame, read_frame
 from aiops_analysis.history.store import Manifest, open_store
 from aiops_analysis.history.weekly import read_weekly
+from aiops_analysis.sources.http import Server
 from aiops_analysis.sources.kube_api import RESOURCES, Absent, KubeAccess, connect
 from aiops_analysis.sources.kube_parts import Objects
+from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.workflows.collect import Pace, collect, snapshot
 from aiops_analysis.workflows.daybook import united
+from aiops_analysis.workflows.pull import pull
 from tests.kube_server import Cluster, kubeconfig, real_objects, serve, why_no_objects
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -387,3 +392,21 @@ def test_how_the_command_is_mistyped(command, arguments, says):
         _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert says in err
+
+
+@pytest.mark.server
+def test_a_pull_does_not_count_twice_what_the_api_told_before(demo_prometheus, store):
+    source = Prometheus(Server(demo_prometheus.url), Redactor())
+    window, now = Window.of_days(DAY, 1), datetime(2026, 11, 2, 0, 20, tzinfo=UTC)
+    pull(open_store(store.root, "alone"), source, window, now=now)
+    alone = read_frame(open_store(store.root, "alone"), "inventory", [DAY])
+    one = alone.iloc[0].to_dict()
+    told = pd.DataFrame([one | {"image": "as the API says"}, one | {"pod": "short-lived", "uid": "s"}])
+    with store.lock():
+        commit_frame(store, Manifest("inventory", DAY, road="kubernetes"), told)
+    pull(store, source, window, now=now)
+    both = read_frame(store, "inventory", [DAY])
+    assert len(both) == len(alone) + 1
+    assert both.loc[both["pod"] == "short-lived", "uid"].tolist() == ["s"]
+    assert "as the API says" not in set(both["image"])
+    assert store.manifest("inventory", DAY).road == "query_range"
