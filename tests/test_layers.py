@@ -46,6 +46,7 @@ NEIGHBOURS = {
     ("workflows", "workflows.placement"),
     ("workflows", "workflows.pull_day"),
     ("workflows", "workflows.weeks"),
+    ("workflows", "workflows.daybook"),
     ("workflows.doctor", "workflows.pull"),
     ("sources.prometheus", "sources.http"),
     ("sources.prometheus", "sources.matrices"),
@@ -60,6 +61,10 @@ NEIGHBOURS = {
     ("sources.session", "sources.refusals"),
     ("sources.refusals", "sources.http"),
     ("sources.matrices", "sources.http"),
+    ("sources", "sources.kube_parts"),
+    ("sources.kubectl_top", "sources.pod_names"),
+    ("sources.kube_workloads", "sources.kube_pods"),
+    *(("sources.kube_objects", f"sources.kube_{part}") for part in ("pods", "rules", "workloads")),
     # the demo cluster is one source in several files; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *((f"sources.{a}", f"sources.{b}") for a in DEMO for b in DEMO),
     ("presentation", "presentation.escape"),
@@ -104,7 +109,7 @@ CLIENTS = {
     "requests_aws4auth": ("sources.credentials",),
     "rich": ("cli",),
     "typer": ("cli",),
-    "urllib3": ("sources.refusals", "sources.session"),
+    "urllib3": ("sources.kube_api", "sources.refusals", "sources.session"),
 }
 
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"), ("time", "time_ns")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from aiops_analysis.cli.collect import SourceOption, pull_folder
 from aiops_analysis.cli.session import (
     ClusterOption,
     DaysOption,
@@ -35,6 +36,7 @@ def pull(
     history: HistoryOption = None,
     days: DaysOption = None,
     insecure: InsecureOption = False,
+    source: SourceOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001 - read before the verb starts
 ) -> None:
@@ -51,6 +53,8 @@ def pull(
     from aiops_analysis.workflows import pull as workflow
 
     session = session_of(context)
+    if source is not None:
+        return pull_folder(session, source, as_json, cluster=cluster, history=history)
     settings = session.settings(cluster=cluster, prometheus=prometheus, history=history, days=days_of(days), insecure=insecure)
     server = settings.server()
     if server is None:
@@ -67,12 +71,12 @@ def pull(
             names=settings.prometheus.names,
             progress=progress,
         )
+    return _report(session, done, as_json, settings.days)
+
+
+def _report(session: Session, done: Pulled, as_json: bool, asked: int) -> None:
     if not done.stored and not done.kept:
-        raise NotEnoughData(f"the server has no container metrics of the last {settings.days} days; see: aiops-analysis doctor")
-    _report(session, done, as_json)
-
-
-def _report(session: Session, done: Pulled, as_json: bool) -> None:
+        raise NotEnoughData(f"the server has no container metrics of the last {asked} days; see: aiops-analysis doctor")
     days = {day.isoformat(): status for day, status in done.stored.items()}
     if as_json:
         marked = {text: [day.isoformat() for day in of] for text, of in done.marked.items()}
