@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -130,7 +130,7 @@ class Plan:
 
     workloads: tuple[Workload, ...]
     left_out: tuple[LeftOut, ...]
-    unknown: int = field(default=0)  # rows without a recommendation
+    unknown: int  # rows without a recommendation
 
 
 def amount(resource: str, value: float) -> str | None:
@@ -164,9 +164,10 @@ def written(resource: str, value: float) -> str | None:
 
 def roles_of(inventory: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
     """Role of each container of an INVENTORY frame, the newest row of each; app is left out."""
-    newest = inventory.sort_values("last_seen", kind="stable")
-    keys = zip(*(newest[name] for name in ("namespace", "workload_kind", "workload", "container", "role")), strict=True)
-    return {key: role for *key_parts, role in keys if (key := tuple(key_parts)) and role in ("sidecar", "init")}
+    columns = ("namespace", "workload_kind", "workload", "container", "role")
+    newest = inventory.sort_values("last_seen", kind="stable")[list(columns)].itertuples(index=False, name=None)
+    found = {(namespace, kind, workload, container): role for namespace, kind, workload, container, role in newest}
+    return {key: role for key, role in found.items() if role in ("sidecar", "init")}
 
 
 def plan(recommendations: pd.DataFrame, roles: Roles | None = None) -> Plan:
@@ -222,7 +223,10 @@ def _refusal(row: Mapping[str, Any], role: str, clash: frozenset[tuple[str, str]
         (role == "init", "an init container is never resized"),
         (not math.isfinite(row["guarded_request"]), "no request is recommended"),
         (row["guarded_limit"] < row["guarded_request"], "the recommended limit is below the recommended request"),
-        (scaled and not math.isfinite(row["hpa_target_new"]), "an autoscaler scales on it and the target that goes with the request is unknown"),
+        (
+            scaled and not math.isfinite(row["hpa_target_new"]),
+            "an autoscaler scales on it, and no target is known that goes with the request",
+        ),
         (scaled and (row["hpa"], row["resource"]) in clash, "its containers need different targets of one autoscaler"),
     )
     return next((why for holds, why in reasons if holds), "")

@@ -1,4 +1,4 @@
-"""The only way text gets into YAML files and the shell lines in their comments: quoted, whatever it says (fault row 44, reliability.md X06).
+"""The only way text gets into YAML files and the shell lines in their comments: quoted, whatever it says (faults.md row 44).
 
 Strings are double-quoted ASCII: ``1e3``, ``y`` and ``0o7`` stay text for every parser (kubectl read a bare ``12e3`` as a number).
 """
