@@ -68,7 +68,7 @@ def json_patch(workload: Workload, order: Sequence[str] = (), *, reverse: bool =
 
 
 def _container(container: Container, at: str, reverse: bool) -> list[dict[str, Any]]:
-    operations = [{"op": "test", "path": f"{at}/name", "value": container.name}]
+    operations: list[dict[str, Any]] = [{"op": "test", "path": f"{at}/name", "value": container.name}]
     for section, attribute in (("requests", "request"), ("limits", "limit")):
         old, new = f"{attribute}_now", attribute
         wanted = {size.resource: _pair(size, old, new, reverse) for size in container.changed}

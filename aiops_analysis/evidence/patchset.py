@@ -8,22 +8,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.names import encode_path, visible
 from aiops_analysis.evidence.changes import KINDS, LeftOut, Plan, Scaler, Size, Workload, amount, written
 from aiops_analysis.evidence.manifests import helm_values, json_patch, kustomization, scaler_patch, strategic, vpa, vpa_name
-from aiops_analysis.evidence.record import SCHEMA, json_bytes
+from aiops_analysis.evidence.record import INDEX, SCHEMA, json_bytes
 from aiops_analysis.evidence.yamltext import comments, dump, one_line, shell
 from aiops_analysis.presentation.formats import amount as shown
 from aiops_analysis.presentation.formats import money
 
-__all__ = ["COMPONENT", "FORMATS", "INDEX", "PatchSet", "file_name", "patch_files"]
+__all__ = ["COMPONENT", "FORMATS", "PatchSet", "file_name", "patch_files"]
 
 FORMATS = ("strategic", "json-patch", "kustomize", "helm", "vpa")
 COMPONENT = "components/rightsizing"
-INDEX = "index.json"
 _LONGEST = 200  # bytes of a file name, below the 255 of common file systems
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
 _SCALER = "HorizontalPodAutoscaler"
@@ -103,7 +102,6 @@ def patch_files(
 
 
 def _index(cluster: str, about: _About, formats: Sequence[str], files: Mapping[str, bytes], left: Sequence[LeftOut]) -> bytes:
-    fields = ("namespace", "kind", "workload", "container", "resource", "why")
     return json_bytes(
         {
             "schema": SCHEMA,
@@ -111,7 +109,7 @@ def _index(cluster: str, about: _About, formats: Sequence[str], files: Mapping[s
             "fingerprint": about.evidence,
             "formats": sorted(formats),
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-            "left_out": [{name: getattr(one, name) for name in fields} for one in left],
+            "left_out": [asdict(one) for one in left],
         }
     )
 

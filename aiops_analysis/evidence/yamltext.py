@@ -67,7 +67,7 @@ def comments(lines: Iterable[str]) -> str:
     >>> comments(["a", "", "b" + chr(10) + "kind: Secret"])
     '# a\\n#\\n# b\\\\nkind: Secret\\n'
     """
-    return "".join(f"# {visible(line, len(line))}".rstrip() + "\n" for line in lines)
+    return "".join(f"# {line if _PLAIN.fullmatch(line) else visible(line, len(line))}".rstrip() + "\n" for line in lines)
 
 
 def shell(word: str) -> str:
