@@ -99,14 +99,15 @@ def merged(live: Any, patch: Any) -> Any:
 
 
 def _by_name(live: list[dict[str, Any]], patch: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = [one["name"] for one in live]
-    out = copy.deepcopy(live)
-    for one in patch:
-        if one["name"] in names:
-            out[names.index(one["name"])] = merged(out[names.index(one["name"])], one)
-        else:
-            out.append(merged({}, one))
-    return out
+    """Patched items come in the order of the patch; the others keep their place among them by the order of the server's list."""
+    place = {one["name"]: number for number, one in enumerate(live)}
+    others = [one for one in live if one["name"] not in {new["name"] for new in patch}]
+    patched = [merged(live[place[new["name"]]] if new["name"] in place else {}, new) for new in patch]
+    out = []
+    while others and patched:
+        first = place[others[0]["name"]] < place.get(patched[0]["name"], len(live))
+        out.append((others if first else patched).pop(0))
+    return copy.deepcopy(out + others + patched)
 
 
 class Refused(Exception):

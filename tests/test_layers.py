@@ -57,8 +57,8 @@ NEIGHBOURS = {
     ("evidence", "evidence.record"),
     ("evidence", "evidence.reading"),
     # the files of patches/ are made in several steps; that they stand in an order is what test_no_module_imports_in_a_circle holds
-    *(("evidence", f"evidence.{part}") for part in ("changes", "manifests", "markdown", "patchset", "pull_request", "yamltext")),
-    ("evidence.patchset", "presentation.formats"),
+    *(("evidence", f"evidence.{part}") for part in ("changes", "headers", "manifests", "markdown", "patchset", "pull_request", "yamltext")),
+    ("evidence.headers", "presentation.formats"),
     ("evidence.pull_request", "presentation.formats"),
     ("cli", "cli"),
     ("cli", "runner"),

@@ -36,14 +36,15 @@ def _resources(container: Container, *, reverse: bool = False) -> dict[str, dict
     return {section: values for section, values in out.items() if values}
 
 
-def strategic(workload: Workload, *, reverse: bool = False) -> dict[str, Any]:
+def strategic(workload: Workload, order: Sequence[str] = (), *, reverse: bool = False) -> dict[str, Any]:
     """A strategic-merge patch with only names and resources of containers; ``reverse`` sets what was there before.
 
-    ``name`` is the merge key of both lists: what the patch does not name stays as it is, in its place.
+    ``name`` is the merge key of both lists: what the patch does not name stays as it is, in its place. Several containers of one patch come
+    out in the order of the patch, so they follow ``order`` (the containers as they stand in the pod template) where it is known.
     """
     kind = KINDS[workload.kind]
     pod: dict[str, Any] = {}
-    for container in workload.changed:
+    for container in sorted(workload.changed, key=lambda one: order.index(one.name) if one.name in order else len(order)):
         pod.setdefault(_LISTS[container.role], []).append({"name": container.name, "resources": _resources(container, reverse=reverse)})
     for key in reversed(kind.template):
         pod = {key: pod}

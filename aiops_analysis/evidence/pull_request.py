@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiops_analysis.core.window import DAY, Window
 from aiops_analysis.evidence.changes import KINDS, Plan, Size, Workload
+from aiops_analysis.evidence.headers import file_name, kubernetes_name
 from aiops_analysis.evidence.markdown import code, details, fitted, row, words
-from aiops_analysis.evidence.patchset import PatchSet, file_name
+from aiops_analysis.evidence.patchset import PatchSet
 from aiops_analysis.evidence.record import INDEX
 from aiops_analysis.evidence.yamltext import shell
 from aiops_analysis.presentation.formats import amount, count, money
@@ -24,7 +24,6 @@ __all__ = ["MOST", "Heading", "pull_request"]
 #: Characters; GitHub refuses bodies over 65,536.
 MOST = 60_000
 _TABLE, _LISTS = 30_000, 9_000  # characters of the table and of each list below it
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
 _HEAD = ("workload", "container", "resource", "request", "limit", "P95", "grade", "on paper a month", "why")
 
 
@@ -132,7 +131,7 @@ def _how(plan: Plan, patches: PatchSet, about: Heading) -> str:
         f"--patch-file={shell(name)} --dry-run=server -o yaml | kubectl diff -f -"
         for one in plan.workloads
         if f"{flavour}/{(name := file_name(one.namespace, one.kind, one.name))}" in patches.files
-        if _NAME.fullmatch(one.name) and _NAME.fullmatch(one.namespace)
+        if kubernetes_name(one.name) and kubernetes_name(one.namespace)
     )
     kept, more = fitted(lines, _LISTS)
     if kept:
