@@ -87,6 +87,8 @@ def merged(live: Any, patch: Any) -> Any:
         return copy.deepcopy(patch)
     out = copy.deepcopy(live)
     for key, value in patch.items():
+        if key.startswith("$"):
+            continue  # a directive; the only one that kubectl sends here is the order that the list has already
         if value is None:
             out.pop(key, None)
         elif key in ("containers", "initContainers"):

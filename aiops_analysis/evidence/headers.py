@@ -13,7 +13,19 @@ from aiops_analysis.evidence.yamltext import shell
 from aiops_analysis.presentation.formats import amount as shown
 from aiops_analysis.presentation.formats import money
 
-__all__ = ["SCALER", "About", "changes", "file_name", "kubernetes_name", "listing", "patching", "scaler_changes", "target", "title"]
+__all__ = [
+    "SCALER",
+    "About",
+    "changes",
+    "file_name",
+    "kubernetes_name",
+    "listing",
+    "looking",
+    "patching",
+    "scaler_changes",
+    "target",
+    "title",
+]
 
 SCALER = "HorizontalPodAutoscaler"
 _LONGEST = 200  # bytes of a file name, below the 255 of common file systems
@@ -64,16 +76,23 @@ def listing(workload: Workload) -> str:
     return f"  kubectl get {target(workload)} -o jsonpath='{{.{path}.containers[*].name}}'"
 
 
-def patching(target: str, file: str, how: str, back: str) -> list[str]:
-    """Commands to run in the file's folder. ``kubectl diff -f`` of a patch would be a lie: it takes the file for the whole object."""
-    patch = f"kubectl patch {target} {how} --patch-file={shell(file)}"
+def looking(thing: str, how: str, file: str) -> str:
+    """The command that shows what a patch would change, admission included, and changes nothing.
+
+    Not ``kubectl diff``: of a patch file it would show everything else as removed, and of the patched object no limit that goes away.
+    """
+    return f"diff -u <(kubectl get {thing} -o yaml) <(kubectl patch {thing} {how} --patch-file={shell(file)} --dry-run=server -o yaml)"
+
+
+def patching(thing: str, file: str, how: str, back: str) -> list[str]:
+    """Commands of a patch, to run in the file's folder."""
     return [
         "Look (changes nothing):",
-        f"  {patch} --dry-run=server -o yaml | kubectl diff -f -",
+        f"  {looking(thing, how, file)}",
         "Apply:",
-        f"  {patch}",
+        f"  kubectl patch {thing} {how} --patch-file={shell(file)}",
         "Roll back (what was measured before):",
-        f"  kubectl patch {target} {back}",
+        f"  kubectl patch {thing} {back}",
     ]
 
 

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiops_analysis.core.window import DAY, Window
-from aiops_analysis.evidence.changes import KINDS, Plan, Size, Workload
-from aiops_analysis.evidence.headers import file_name, kubernetes_name
+from aiops_analysis.evidence.changes import Plan, Size, Workload
+from aiops_analysis.evidence.headers import file_name, kubernetes_name, looking, target
 from aiops_analysis.evidence.markdown import code, details, fitted, row, words
 from aiops_analysis.evidence.patchset import PatchSet
 from aiops_analysis.evidence.record import INDEX
-from aiops_analysis.evidence.yamltext import shell
 from aiops_analysis.presentation.formats import amount, count, money
 
 __all__ = ["MOST", "Heading", "pull_request"]
@@ -127,15 +126,14 @@ def _how(plan: Plan, patches: PatchSet, about: Heading) -> str:
     body = [f"Each file in {where} starts with its own commands to look, apply and roll back, to what was measured before."]
     flavour = next((name for name in ("strategic", "json-patch") if any(file.startswith(f"{name}/") for file in patches.files)), "")
     lines = (
-        f"kubectl patch {KINDS[one.kind].resource}/{one.name} --namespace={one.namespace} --type={flavour.removesuffix('-patch')} "
-        f"--patch-file={shell(name)} --dry-run=server -o yaml | kubectl diff -f -"
+        looking(target(one), f"--type={flavour.removesuffix('-patch')}", name)
         for one in plan.workloads
         if f"{flavour}/{(name := file_name(one.namespace, one.kind, one.name))}" in patches.files
         if kubernetes_name(one.name) and kubernetes_name(one.namespace)
     )
     kept, more = fitted(lines, _LISTS)
     if kept:
-        body += ["Nothing below changes the cluster:", f"```sh\ncd {about.folder}{flavour}\n" + "\n".join(kept) + "\n```"]
+        body += ["Nothing below changes the cluster:", f"```bash\ncd {about.folder}{flavour}\n" + "\n".join(kept) + "\n```"]
     if more:
         body.append(f"{more:,} more in the files themselves.")
     return details("How to look, apply and roll back", "\n\n".join(body))
