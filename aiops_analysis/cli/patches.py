@@ -34,6 +34,11 @@ __all__ = ["patches"]
 
 _ALL = "all"
 
+NamespaceOption = Annotated[
+    list[str] | None, typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace; may be repeated.")
+]
+WorkloadOption = Annotated[list[str] | None, typer.Option("--workload", metavar="NAME", help="Only this workload; may be repeated.")]
+
 
 def patches(
     context: typer.Context,
@@ -43,8 +48,8 @@ def patches(
         typer.Option("--format", metavar="NAME", help="strategic, json-patch, kustomize, helm, vpa or all; may be repeated [all]."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write, replaced as a whole.")] = Path("patches"),
-    namespace: Annotated[list[str] | None, typer.Option("--namespace", "-n", help="Only this namespace; may be repeated.")] = None,
-    workload: Annotated[list[str] | None, typer.Option("--workload", help="Only this workload; may be repeated.")] = None,
+    namespace: NamespaceOption = None,
+    workload: WorkloadOption = None,
     history: HistoryOption = None,
     end: EndOption = None,
     days: DaysOption = None,

@@ -40,7 +40,7 @@ def publish_files(files: Mapping[str, bytes], target: Path, now: float) -> None:
             target.rename(before)
         try:
             built.rename(target)
-        except OSError:
+        except BaseException:  # a signal too: what was there comes back
             with suppress(OSError):
                 before.rename(target)
             raise
