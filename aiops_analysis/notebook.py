@@ -23,6 +23,7 @@ from aiops_analysis.settings import Settings, bundled, load
 if TYPE_CHECKING:
     import pandas as pd
 
+    from aiops_analysis.evidence.record import Record
     from aiops_analysis.sources.prometheus import Prometheus
     from aiops_analysis.sources.promql import Scope
 
@@ -131,7 +132,7 @@ class Run:
         sys.stdout.write(f"cluster {self.cluster}: {self.days} days, {self.window.start.date()} to {last} (UTC)\nhistory: {held}\n")
 
     def finish(self, review: ReviewLike) -> Finished:
-        """Write recommendations.json, recommendations.csv and, last, evidence.json; returns what was written.
+        """Write recommendations.json, recommendations.csv, patches/, summary.md and, last, evidence.json; returns what was written.
 
         Under our runner they go into its folder; otherwise into ``reports/<notebook>/<cluster>/<stamp>``, complete or not at all.
         """
@@ -160,14 +161,35 @@ class Run:
         )
         recommendations: pd.DataFrame | None = getattr(review, "recommendations", None)
         counts = len(record.figures), len(record.findings)
+        outputs = {} if recommendations is None else self._proposed(review, recommendations, record)
         if self.folder is not None:
-            record.write(self.folder, recommendations)
+            record.write(self.folder, recommendations, outputs)
             return Finished(self.folder, *counts)
         with building(self.settings.reports) as temporary:
             built = temporary / "run"
             built.mkdir()
-            record.write(built, recommendations)
+            record.write(built, recommendations, outputs)
             return Finished(publish(built, self.settings.reports, self.notebook.name, self.cluster, self.started), *counts)
+
+    def _proposed(self, review: ReviewLike, recommendations: pd.DataFrame, record: Record) -> Mapping[str, bytes]:
+        """``patches/`` and ``summary.md`` of a review with recommendations."""
+        from aiops_analysis.evidence.proposal import proposal, roles_in
+        from aiops_analysis.evidence.pull_request import Heading
+        from aiops_analysis.history.store import open_store
+
+        roles = getattr(review, "roles", None)
+        if roles is None:
+            roles = roles_in(open_store(self.history_root, self.cluster), record.window)
+        about = Heading(
+            cluster=record.cluster,
+            window=record.window,
+            fingerprint=record.fingerprint,
+            policy=str(record.policy.get("name", "")),
+            currency=getattr(getattr(review, "prices", None), "currency", ""),
+            summary=record.summary,
+            version=record.package_version,
+        )
+        return proposal(recommendations, about, roles=roles, helm=getattr(self.settings, "helm", None)).files
 
 
 def start_run(

@@ -18,7 +18,7 @@ from aiops_analysis.cli.session import Session
 from aiops_analysis.core.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("run", "pull", "doctor", "recommend", "demo")
+VERBS = ("run", "pull", "doctor", "recommend", "patches", "demo")
 NOBODY = "http://127.0.0.1:9"  # the discard port, where nobody listens
 
 
@@ -50,6 +50,9 @@ def ends(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
         (["pull", "--prometheus", "ftp://x"], 2, "not an http"),
         (["doctor", "--prometheus", NOBODY], 3, NOBODY),
         (["recommend", "--cluster", "empty"], 4, "no history"),
+        (["recommend", "--format", "xml"], 2, "expected table or krr"),
+        (["patches", "--cluster", "empty"], 4, "no history"),
+        (["patches", "--format", "yaml"], 2, "--format is 'yaml', expected strategic"),
     ],
 )
 def test_exit_codes(capsys: pytest.CaptureFixture[str], words: list[str], code: int, says: str) -> None:

@@ -48,10 +48,12 @@ ROWS = {
     41: "markup in names",
     42: "path parts in names",
     43: "formulas in CSV cells",
+    44: "text that is active in YAML",
     46: "secrets in any output",
     47: "unknown or ill-typed parameter, policy key, setting",
     48: "a parameter that is code",
     50: "bombs, huge and deep input, odd encodings",
+    59: "two runs on one history",
 }
 
 

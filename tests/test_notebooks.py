@@ -82,9 +82,11 @@ def test_the_run_leaves_what_the_readme_says(ours):
     assert sorted(p.name for p in ours.folder.iterdir()) == [
         "evidence.json",
         "notebook.ipynb",
+        "patches",
         "recommendations.csv",
         "recommendations.json",
         "report.html",
+        "summary.md",
     ]
     evidence = read_evidence(ours.folder / "evidence.json")
     assert evidence["window"] == {"start": "2026-10-19T00:00:00Z", "end": "2026-11-02T00:00:00Z"}
@@ -102,7 +104,9 @@ def test_every_headline_figure_of_the_page_is_in_the_evidence(ours):
 
 def test_f59_two_runs_on_one_history_are_byte_identical(ours, tmp_path):
     again = run_notebook("monthly_cost_review", {"days": 14}, settings=settings_in(tmp_path))
-    for name in ("recommendations.json", "recommendations.csv"):
+    files = sorted(p.relative_to(ours.folder) for p in ours.folder.rglob("*") if p.is_file() and p.parent != ours.folder)
+    assert len(files) > 50  # five formats of more than ten workloads
+    for name in ("recommendations.json", "recommendations.csv", "summary.md", *files):
         assert (again.folder / name).read_bytes() == (ours.folder / name).read_bytes()
     one, two = (json.loads((run.folder / "evidence.json").read_text()) for run in (ours, again))
     for of_this_run in ("run_id", "created"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,14 +17,16 @@ from aiops_analysis.cli.session import (
     PolicyOption,
     session_of,
 )
-from aiops_analysis.core.errors import SettingsError
+from aiops_analysis.core.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
+    from aiops_analysis.history.store import Store
     from aiops_analysis.settings import Settings
     from aiops_analysis.workflows.review import Review
 
-__all__ = ["recommend"]
+__all__ = ["recommend", "reviewed"]
 
+_TABLE, _KRR = "table", "krr"
 _DAYS = 28  # as the notebook's own window
 _WIDTH = 200  # characters of a line that no terminal cuts
 
@@ -36,6 +38,9 @@ def recommend(
     end: EndOption = None,
     days: DaysOption = None,
     policy: PolicyOption = None,
+    layout: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="table, or krr: the JSON of Robusta KRR, for what reads that already.")
+    ] = _TABLE,
     as_json: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001 - read before the verb starts
 ) -> None:
@@ -43,26 +48,41 @@ def recommend(
 
     Example: aiops-analysis recommend --cluster demo
     """
+    from aiops_analysis.evidence.krr import krr_json
+    from aiops_analysis.evidence.record import recommendations_json
+
+    session = session_of(context)
+    if layout not in (_TABLE, _KRR):
+        raise UsageError(f"--format is {layout!r}, expected {_TABLE} or {_KRR} (--json for our own)")
+    _, found = reviewed(session.settings(cluster=cluster, history=history, policy=policy), days=days, end=end)
+    if layout == _KRR or as_json:
+        krr = layout == _KRR
+        data = (
+            krr_json(found.recommendations, found.policy.as_dict()) if krr else recommendations_json(found.cluster, found.recommendations)
+        )
+        session.say(data.decode("utf-8").rstrip("\n"))
+        return
+    _table(found)
+    session.say(found.summary)
+
+
+def reviewed(settings: Settings, *, days: str | None, end: str | None) -> tuple[Store, Review]:
+    """The history of the settings' cluster, and its review over a window as it was typed.
+
+    Raises UsageError, SettingsError and NotEnoughData.
+    """
     from datetime import UTC, datetime, timedelta
 
     from aiops_analysis.analysis.policy import policy_of
     from aiops_analysis.analysis.savings import DEFAULT_PRICES
     from aiops_analysis.cli.setup import days_of, end_of
-    from aiops_analysis.evidence.record import recommendations_json
     from aiops_analysis.history.store import open_store
     from aiops_analysis.workflows.review import monthly, review_window
 
-    session = session_of(context)
-    settings = session.settings(cluster=cluster, history=history, policy=policy)
     chosen = policy_of(settings.policy, _policy_text(settings))
     store = open_store(settings.history_root, settings.cluster_name)
     last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
-    found = monthly(store, review_window(store, days=days_of(days) or _DAYS, last=last), chosen, DEFAULT_PRICES)
-    if as_json:
-        session.say(recommendations_json(found.cluster, found.recommendations).decode("utf-8").rstrip("\n"))
-        return
-    _table(found)
-    session.say(found.summary)
+    return store, monthly(store, review_window(store, days=days_of(days) or _DAYS, last=last), chosen, DEFAULT_PRICES)
 
 
 def _policy_text(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from aiops_analysis.core.window import Window, iso
 from aiops_analysis.evidence.reading import SCHEMA
 
 __all__ = [
+    "INDEX",
     "SCHEMA",
     "Record",
     "guard",
@@ -37,8 +38,11 @@ __all__ = [
     "recommendations_csv",
     "recommendations_json",
     "unguard",
+    "write_files",
 ]
 
+#: Name of the file that lists and seals the others of its folder.
+INDEX = "index.json"
 _DIGITS = 12  # significant digits kept: the order of a sum must not show
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet may take for a formula, full-width forms included
 _LISTS = ("daily_p95",)
@@ -214,23 +218,42 @@ class Record:
             "decision": None,
         }
 
-    def write(self, folder: Path, recommendations: pd.DataFrame | None = None) -> Path:
+    def write(self, folder: Path, recommendations: pd.DataFrame | None = None, outputs: Mapping[str, bytes] | None = None) -> Path:
         """Write the files of the run into ``folder``, evidence.json last; returns its path.
 
-        Each file is written under another name, synced and renamed. Raises RunFailed when the folder cannot be written.
+        outputs : more files by their path inside the folder; where a folder of them has an ``index.json``, that one alone is sealed, and
+        it seals the others. Each file is written under another name, synced and renamed; what an index seals is only written, the
+        publisher of the folder syncs it. Raises RunFailed when the folder cannot be written.
         """
         files: dict[str, bytes] = {}
         if recommendations is not None:
             files["recommendations.json"] = recommendations_json(self.cluster, recommendations)
             files["recommendations.csv"] = recommendations_csv(recommendations)
+        more = outputs or {}
+        indexed = {name.removesuffix(INDEX) for name in more if name.endswith(f"/{INDEX}")}
+        loose = {name for name in more if any(name.startswith(place) and name != f"{place}{INDEX}" for place in indexed)}
+        files |= {name: data for name, data in more.items() if name not in loose}
         evidence = json_bytes(self.as_dict(files))
         try:
+            write_files(folder, {name: more[name] for name in loose})
             for name, data in files.items():
+                (folder / name).parent.mkdir(exist_ok=True)
                 _write(folder / name, data)
             _write(folder / "evidence.json", evidence)
         except OSError as error:
             raise RunFailed(f"the run folder {folder} cannot be written ({error.strerror})") from error
         return folder / "evidence.json"
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files by their path inside ``folder``; raises OSError, and ValueError for a path that leads out of it."""
+    for name, data in sorted(files.items()):
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or PurePosixPath(name).is_absolute():
+            raise ValueError(f"{name!r} is no path inside a folder")
+        path = folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def _write(path: Path, data: bytes) -> None:

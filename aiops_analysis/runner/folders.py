@@ -16,9 +16,10 @@ from aiops_analysis.core.errors import RunFailed, SettingsError
 from aiops_analysis.core.names import encode_path
 from aiops_analysis.history.store import sync_folder
 
-__all__ = ["building", "clean", "failed_folder", "publish", "stamp"]
+__all__ = ["building", "clean", "failed_folder", "publish", "stamp", "sync_tree"]
 
 _PREFIX = ".tmp-"
+_MANY = 100  # files; syncing 4,000 one by one took 18 s, the disk 0.2 s
 _OLDEST = 24 * 3600.0  # [s] a run of another host is taken for dead after this time
 
 
@@ -94,13 +95,22 @@ def _rename(built: Path, reports: Path, parent: Path, name: str) -> Path:
         if not parent.resolve().is_relative_to(reports.resolve()):
             raise RunFailed(f"{parent} leads out of {reports} through a link; nothing was written there")
         built.chmod(0o755)
-        for entry in [*built.rglob("*"), built]:
-            sync_folder(entry)
+        sync_tree(built)
         target = _take(built, parent, name)
         sync_folder(parent)
     except OSError as error:
         raise RunFailed(f"the run folder {parent / name} cannot be written ({error.strerror})") from error
     return target
+
+
+def sync_tree(folder: Path) -> None:
+    """Make a folder with all that is in it outlive a power cut; of many files the whole disk at once, which is far quicker."""
+    entries = [*folder.rglob("*"), folder]
+    if len(entries) > _MANY:
+        os.sync()
+        return
+    for entry in entries:
+        sync_folder(entry)
 
 
 def _take(built: Path, parent: Path, name: str) -> Path:
