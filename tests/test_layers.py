@@ -56,6 +56,8 @@ NEIGHBOURS = {
     ("presentation.tables", "presentation.headlines"),
     ("evidence", "evidence.record"),
     ("evidence", "evidence.reading"),
+    # a decision record in its parts
+    *(("evidence", f"evidence.adr{part}") for part in ("", "_basis", "_files", "_text", "_words")),
     ("cli", "cli"),
     ("cli", "runner"),
     ("cli", "settings"),
@@ -71,7 +73,7 @@ NEIGHBOURS = {
 
 #: Third-party clients and the only modules that may import them.
 CLIENTS = {
-    "filelock": ("history.store",),
+    "filelock": ("history.store", "evidence.adr_files"),
     "great_tables": ("presentation.tables",),
     "jupyter_client": ("runner",),
     "kubernetes": ("sources.kube_api",),
@@ -89,6 +91,7 @@ CLIENTS = {
     "rich": ("cli",),
     "typer": ("cli",),
     "urllib3": ("sources.refusals", "sources.session"),
+    "yaml": ("core.yaml_text",),
 }
 
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"), ("time", "time_ns")}
