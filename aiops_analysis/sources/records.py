@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ _LARGEST = 1_000_000  # bytes of one record
 _LARGEST_EVIDENCE = 5_000_000
 _HEADING = re.compile(r"# (\d{1,5})\. (.+)", re.ASCII)
 _ITEM = re.compile(r"[-*] (\w+):\s*(.*)")
-_TIMES = ("decided_on", "implemented_on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +168,7 @@ def _links(folder: Folder) -> list[Problem]:
 def parse(name: str, data: bytes) -> Record:
     """One record from its bytes; a header that is not understood is a problem with its line, never a guess."""
     header: dict[str, Any] = {}
+    lines: list[str] = []
     try:
         lines = _lines(data)
         end = _closing(lines)
@@ -177,9 +177,11 @@ def parse(name: str, data: bytes) -> Record:
         except YamlError as error:
             raise _Broken(error.line + 1 if error.line else 1, f"the front matter is not understood: {error}") from error
         decision = _decision(name, header)
-        _agrees(lines, end, decision)
+        decision = replace(decision, title=_agreed_title(lines, end, decision))
     except _Broken as error:
-        return Record(name, None, (Problem(name, error.line, str(error)),), header)
+        field_name = str(error).split(maxsplit=1)[0].split(".")[0]  # a message about one field begins with its name
+        line = error.line or next((n for n, line in enumerate(lines, 1) if line.startswith(f"{field_name}:")), 0)
+        return Record(name, None, (Problem(name, line, str(error)),), header)
     return Record(name, decision, (), header)
 
 
@@ -246,20 +248,20 @@ def _decision(name: str, header: Mapping[str, Any]) -> Decision:
     return found
 
 
-def _agrees(lines: Sequence[str], end: int, decision: Decision) -> None:
-    """Raises unless heading, list and section say what the front matter says."""
+def _agreed_title(lines: Sequence[str], end: int, decision: Decision) -> str:
+    """The heading's title; raises unless heading, list and section say what the front matter says."""
     body = [(number, line) for number, line in enumerate(lines[end + 1 :], end + 2) if line.strip()]
     heading = _HEADING.fullmatch(body[0][1]) if body else None
     if heading is None or int(heading[1]) != decision.number:
         raise _Broken(body[0][0] if body else end + 1, f"needs the heading # {decision.number}. TITLE below the front matter")
     items: dict[str, list[tuple[int, str]]] = {}
     section = 0
-    for at, (_number_of_line, line) in enumerate(body[1:], 1):
+    for at, (number, line) in enumerate(body[1:], 1):
         if line.startswith("## "):
             section = at
             break
         if item := _ITEM.fullmatch(line):
-            items.setdefault(item[1], []).append((body[at][0], item[2]))
+            items.setdefault(item[1], []).append((number, item[2]))
     states = items.get("Status", [])
     if len(states) != 1:
         raise _Broken(body[0][0], f"needs one list item - Status: between heading and first section, has {len(states)}")
@@ -267,6 +269,7 @@ def _agrees(lines: Sequence[str], end: int, decision: Decision) -> None:
     if not section or body[section][1].strip() != "## Status" or section + 1 >= len(body):
         raise _Broken(body[section][0] if section else end + 1, "needs ## Status as its first section")
     _same(body[section + 1][0], "the section Status", body[section + 1][1], decision.status)
+    return heading[2]
 
 
 def _same(line: int, where: str, text: str, status: str) -> None:
