@@ -78,7 +78,7 @@ def heard(
 def _newest(decisions: Iterable[Decision]) -> Mapping[str, tuple[Decision, Choice]]:
     """The newest decision by recommendation id; replaced and deprecated ones no longer count."""
     taken: Sequence[Decision] = [one for one in decisions if one.status in ("accepted", "rejected")]
-    ordered = sorted(taken, key=lambda one: (one.decided_on or one.date, one.number))
+    ordered = sorted(taken, key=lambda one: (one.decided_on or one.dated, one.number))
     return {choice.id: (decision, choice) for decision in ordered for choice in decision.choices}
 
 

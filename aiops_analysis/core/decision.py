@@ -62,7 +62,7 @@ class Decision:
     title: str
     status: str
     cluster: str
-    date: date
+    dated: date
     decided_by: str
     decided_on: date | None
     implemented_on: date | None

@@ -222,7 +222,7 @@ def _decision(name: str, header: Mapping[str, Any]) -> Decision:
         title="",
         status=status,
         cluster=_text(header, "cluster"),
-        date=_date(header, "date") or date.min,
+        dated=_date(header, "date") or date.min,
         decided_by=_text(header, "decided_by", optional=True),
         decided_on=_date(header, "decided_on", optional=True),
         implemented_on=_date(header, "implemented_on", optional=True),
