@@ -1,27 +1,22 @@
-"""The text of a decision record: the front matter of design.md section 3 over the guide's sections in their order (ecosystem.md section 6).
+"""The body of a decision record: the guide's sections in their order, with MADR's options and confirmation (ecosystem.md section 6).
 
-The same basis, day and words give the same bytes (fault row 59). Boxes that a person ticks are left open.
+Boxes that a person ticks are left open, and what was not measured says so.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from aiops_analysis.core.names import visible
-from aiops_analysis.core.schema import KEY
 from aiops_analysis.core.units import format_cpu, format_memory
 from aiops_analysis.core.yaml_text import quoted
-from aiops_analysis.evidence.adr_basis import Basis, Subject
-from aiops_analysis.evidence.adr_words import amount, code, fenced, inline, known, money, percent, slug, table
+from aiops_analysis.evidence.adr_header import NAMES, Proposal, change_of, patch_name, title_of, verb_of
+from aiops_analysis.evidence.adr_words import amount, code, fenced, inline, known, money, percent, table
 
-__all__ = ["Proposal", "body", "front_matter", "name_of", "patch_name", "title_of"]
+__all__ = ["body"]
 
-_FIGURES = ("p95", "p99", "max", "upper", "completeness", "replicas", "days", "samples", "throttle_ratio", "oom_kills", "paper")
-_NAMES = {"cpu": "CPU", "memory": "memory"}
 _QUERIES = {"cpu": "cpu_usage", "memory": "memory_working_set"}
 _BOXES = (
     "Tested in local development",
@@ -32,126 +27,25 @@ _BOXES = (
     "Reviewed by team",
     "Documented impact metrics",
 )
+_TESTS = """Functionality tests: not run yet
+Performance tests:   not run yet
+Load test:           not run yet
+48 hours in staging: not run yet"""
+_CONFIRMATION = (
+    "The change is confirmed when the history shows the new request in the cluster and, over the 48 hours after it, what *Validation",
+    "Performed* asks for. The review names an accepted record until it sees the change; then a person sets `implemented_on`.",
+)
+_NOTES = (
+    "Looked at again when the request in the cluster is another one, the recommended request moves by more than a tenth and a step,",
+    "the P95 rises above the request, or the container is killed for memory; and when the guard of a rejection expires.",
+)
 _COMPLIANCE = ("Security review completed", "Performance benchmarks passed", "Documentation updated", "Team notified of changes")
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What a new record is made of; ``author`` and ``tool`` are "" when nobody and nothing is named."""
-
-    basis: Basis
-    subject: Subject
-    day: date
-    author: str = ""
-    tool: str = ""
-    advice: str = ""
-
-    @property
-    def rows(self) -> tuple[Mapping[str, Any], ...]:
-        """The rows that the record decides about."""
-        return self.subject.rows
-
-    @property
-    def paper(self) -> float | None:
-        """The paper saving of all rows [currency / month]; None when one is not known."""
-        values = [known(row["paper"]) for row in self.rows]
-        return None if None in values else sum(value for value in values if value is not None)
-
-    @property
-    def place(self) -> Mapping[str, str]:
-        """The names of the container."""
-        return {name: str(self.rows[0][name]) for name in ("namespace", "workload_kind", "workload", "container")}
-
-
-def name_of(proposal: Proposal) -> str:
-    """The part of the file name after the number."""
-    place = proposal.place
-    container = "" if place["container"] == place["workload"] else place["container"]
-    return slug(_verb(proposal), place["namespace"], place["workload"], container, *(row["resource"] for row in proposal.rows))
-
-
-def patch_name(place: Mapping[str, str]) -> str:
-    """The name of the workload's patch in a run's folder."""
-    return "patches/" + ".".join(slug(place[name]) for name in ("namespace", "workload_kind", "workload")) + ".yaml"
-
-
-def _verb(proposal: Proposal) -> str:
-    changes = {row["change"] for row in proposal.rows}
-    if all(known(row["current_request"]) is None and known(row["current_limit"]) is None for row in proposal.rows):
-        return "set"
-    return "reduce" if changes == {"decrease"} else "raise" if changes == {"increase"} else "change"
-
-
-def title_of(proposal: Proposal) -> str:
-    """The decision with its numbers, as one line of Markdown."""
-    place = proposal.place
-    who = inline(f"{place['namespace']}/{place['workload']}", 120)
-    if place["container"] != place["workload"]:
-        who += f" ({inline(place['container'], 80)})"
-    verb = _verb(proposal).capitalize()
-    parts = [_change_of(row) for row in proposal.rows]
-    if len(parts) == 1:
-        return f"{verb} {who} {parts[0]}"
-    return f"{verb} {who}: {' and '.join(parts)}"
-
-
-def _change_of(row: Mapping[str, Any]) -> str:
-    """CPU request from 500m to 100m; the limit where only that changes."""
-    what = "request" if row["guarded_request"] != row["current_request"] else "limit"
-    before, after = (amount(row["resource"], row[f"{when}_{what}"], "no limit") for when in ("current", "guarded"))
-    way = f"to {after}" if known(row[f"current_{what}"]) is None else f"from {before} to {after}"
-    return f"{_NAMES[row['resource']]} {what} {way}"
-
-
-def front_matter(proposal: Proposal, number: int, evidence: str, sha256: str) -> list[str]:
-    """The lines between the two ``---``, the blank one before the second included; every text is quoted."""
-    lines = [
-        f"id: {quoted(f'{number:04d}')}",
-        'status: "proposed"',
-        f"date: {quoted(proposal.day.isoformat())}",
-        "decision-makers: []",
-        "decided_by: null",
-        "decided_on: null",
-        "implemented_on: null",
-        "superseded_by: null",
-        "guard: null",
-        f"cluster: {quoted(proposal.basis.cluster)}",
-        "recommendations:",
-    ]
-    for row in proposal.rows:
-        lines += [
-            f"  - id: {quoted(row['id'])}",
-            f"    key: [{', '.join(quoted(row[name]) for name in KEY)}]",
-            f"    change: {quoted(row['change'])}",
-            f"    unit: {quoted('cores' if row['resource'] == 'cpu' else 'bytes')}",
-            f"    from: {{request: {_number(row['current_request'])}, limit: {_number(row['current_limit'])}}}",
-            f"    to: {{request: {_number(row['guarded_request'])}, limit: {_number(row['guarded_limit'])}}}",
-            f"    grade: {quoted(row['grade'])}",
-            f"    reasons: [{', '.join(quoted(reason['code']) for reason in row['reasons'])}]",
-            f"    figures: {{{', '.join(f'{name}: {_number(row.get(name))}' for name in _FIGURES)}}}",
-        ]
-    basis = proposal.basis
-    lines += [
-        f"promised: {{paper: {_number(proposal.paper)}, bankable: null, "
-        f"currency: {quoted(basis.currency)}, price_source: {quoted(basis.price_source)}}}",
-        f"window: {{start: {quoted(basis.window['start'])}, end: {quoted(basis.window['end'])}}}",
-        f"evidence: {{file: {quoted(evidence)}, sha256: {quoted(sha256)}}}",
-    ]
-    return [*lines, ""]
-
-
-def _number(value: Any) -> str:
-    """A number that reads back equal; null without one."""
-    number = known(value)
-    if number is None:
-        return "null"
-    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
 def body(proposal: Proposal, number: int, evidence: str) -> list[str]:
     """Everything below the front matter."""
     day = proposal.day.isoformat()
-    lines = [
+    return [
         f"# {number}. {title_of(proposal)}",
         "",
         "- Status: proposed",
@@ -166,10 +60,10 @@ def body(proposal: Proposal, number: int, evidence: str) -> list[str]:
         *_section("Implementation Details", *_implementation(proposal)),
         *_section("Consequences", *_consequences(proposal)),
         *_section("Validation Results", *_results(proposal)),
-        *_section("Confirmation", *_confirmation()),
+        *_section("Confirmation", *_CONFIRMATION),
         *_section("Compliance", *(f"- [ ] {box}" for box in _COMPLIANCE)),
         *_section("References", *_references(proposal, number, evidence)),
-        *_section("Notes", *_notes(proposal)),
+        *_section("Notes", *_NOTES),
         "---",
         "",
         f"**Author:** {inline(proposal.author, 120) or 'not named'}\\",
@@ -177,7 +71,6 @@ def body(proposal: Proposal, number: int, evidence: str) -> list[str]:
         "**Reviewers:** none yet\\",
         f"**Last Updated:** {day}",
     ]
-    return lines
 
 
 def _section(title: str, *lines: str) -> list[str]:
@@ -186,7 +79,8 @@ def _section(title: str, *lines: str) -> list[str]:
 
 def _where(proposal: Proposal) -> str:
     place = proposal.place
-    return f"container {code(place['container'])} of {inline(place['workload_kind'], 60)} {code(place['workload'])} in {code(place['namespace'])}"
+    workload = f"{inline(place['workload_kind'], 60)} {code(place['workload'])}"
+    return f"container {code(place['container'])} of {workload} in {code(place['namespace'])}"
 
 
 def _context(proposal: Proposal) -> list[str]:
@@ -204,7 +98,7 @@ def _context(proposal: Proposal) -> list[str]:
         lines += ["", *fenced(proposal.advice, prefix="> ")]
     if proposal.subject.left_out:
         lines += ["", "Not part of this decision:", ""]
-        lines += [f"- {_NAMES[row['resource']]}: {_left(row)}" for row in proposal.subject.left_out]
+        lines += [f"- {NAMES[row['resource']]}: {_left(row)}" for row in proposal.subject.left_out]
     return lines
 
 
@@ -212,7 +106,7 @@ def _now(row: Mapping[str, Any]) -> str:
     resource, share = row["resource"], known(row.get("overprovision"))
     request, limit = amount(resource, row["current_request"]), amount(resource, row["current_limit"], "none")
     over = f", {percent(share)} over-provisioned" if share is not None and share > 0 else ""
-    return f"{_NAMES[resource]} request {request}, limit {limit}, P95 {amount(resource, row['p95'], 'not known')}{over}"
+    return f"{NAMES[resource]} request {request}, limit {limit}, P95 {amount(resource, row['p95'], 'not known')}{over}"
 
 
 def _left(row: Mapping[str, Any]) -> str:
@@ -223,9 +117,9 @@ def _left(row: Mapping[str, Any]) -> str:
 def _summary(proposal: Proposal) -> list[str]:
     basis, rows = proposal.basis, proposal.rows
     lines = [f"Measured from {basis.window['start']} to {basis.window['end']} (UTC, the end not included), all pods pooled."]
-    lines += ["", *table(("", *(_NAMES[row["resource"]] for row in rows)), _measured(rows, basis.currency)), ""]
+    lines += ["", *table(("", *(NAMES[row["resource"]] for row in rows)), _measured(rows, basis.currency)), ""]
     for row in rows:
-        lines += [f"- {_NAMES[row['resource']]}, `{reason['code']}`: {inline(reason['message'])}" for reason in row["reasons"]]
+        lines += [f"- {NAMES[row['resource']]}, `{reason['code']}`: {inline(reason['message'])}" for reason in row["reasons"]]
     if lines[-1]:
         lines.append("")
     lines.append(f"Fingerprint of the day files: `{inline(basis.fingerprint, 80) or 'not known'}`. Queries:")
@@ -291,12 +185,12 @@ def _how_to_validate(proposal: Proposal) -> list[str]:
 
 def _options(proposal: Proposal) -> list[str]:
     currency = proposal.basis.currency
-    keep = "; ".join(f"{_NAMES[r['resource']]} {amount(r['resource'], r['current_request'])}" for r in proposal.rows)
-    lines = []
+    keep = "; ".join(f"{NAMES[r['resource']]} {amount(r['resource'], r['current_request'])}" for r in proposal.rows)
+    lines: list[str] = []
     if proposal.advice:
         lines.append(f"{len(lines) + 1}. The advice of {inline(proposal.tool, 80) or 'the adviser'}, as quoted above.")
     for title, kind, paper in (("The plain rule", "rule", "paper_rule"), ("The rule after its guards (**proposed**)", "guarded", "paper")):
-        requests = "; ".join(f"{_NAMES[r['resource']]} {amount(r['resource'], r[f'{kind}_request'])}" for r in proposal.rows)
+        requests = "; ".join(f"{NAMES[r['resource']]} {amount(r['resource'], r[f'{kind}_request'])}" for r in proposal.rows)
         saved = "; ".join(money(r.get(paper), currency) for r in proposal.rows)
         lines.append(f"{len(lines) + 1}. {title}: {requests}. On paper {saved} a month.")
     lines.append(f"{len(lines) + 1}. Keep what is there: {keep}.")
@@ -304,9 +198,9 @@ def _options(proposal: Proposal) -> list[str]:
 
 
 def _decision(proposal: Proposal) -> list[str]:
-    changes = " and ".join(_change_of(row) for row in proposal.rows)
+    changes = " and ".join(change_of(row) for row in proposal.rows)
     return [
-        f"{_verb(proposal).capitalize()} the {changes} of {_where(proposal)}.",
+        f"{verb_of(proposal).capitalize()} the {changes} of {_where(proposal)}.",
         "Whether that is accepted or rejected, by whom and when stands under Status. A modification is written here by who decides it.",
     ]
 
@@ -331,7 +225,7 @@ def _quantity(resource: str, value: float) -> str:
 def _consequences(proposal: Proposal) -> list[str]:
     good, bad = [], []
     for row in proposal.rows:
-        name, resource = _NAMES[row["resource"]], row["resource"]
+        name, resource = NAMES[row["resource"]], row["resource"]
         p95, request = known(row["p95"]), known(row["guarded_request"])
         ratio = f"{request / p95:.1f} times the P95" if p95 and request else "not comparable to a P95"
         if row["change"] == "decrease":
@@ -351,7 +245,7 @@ def _consequences(proposal: Proposal) -> list[str]:
 def _results(proposal: Proposal) -> list[str]:
     rows = []
     for row in proposal.rows:
-        name, resource = _NAMES[row["resource"]], row["resource"]
+        name, resource = NAMES[row["resource"]], row["resource"]
         for what, unset in (("request", "not set"), ("limit", "none")):
             before, after = known(row[f"current_{what}"]), known(row[f"guarded_{what}"])
             cells = (amount(resource, before, unset), amount(resource, after, unset))
@@ -363,15 +257,13 @@ def _results(proposal: Proposal) -> list[str]:
     return [
         "### Testing Summary",
         "",
-        *fenced(
-            "Functionality tests: not run yet\nPerformance tests:   not run yet\nLoad test:           not run yet\n48 hours in staging: not run yet"
-        ),
+        *fenced(_TESTS),
         "",
         "### Metrics Before/After",
         "",
         "*After* is what is recommended; nothing has been measured under it yet.",
         "",
-        *table(("Metric", "Before", "After", "Difference"), rows),
+        *table(("Metric", "Before", "After", "Improvement"), rows),
     ]
 
 
@@ -381,23 +273,9 @@ def _difference(before: float | None, after: float | None) -> str:
     if not before:
         return "new" if after else "none"
     share = (after - before) / before
-    return f"{'+' if share > 0 else '-'}{abs(share) * 100:.0f} %" if abs(share) >= 0.005 else "none"
-
-
-def _confirmation() -> list[str]:
-    return [
-        "The change is confirmed when the history shows the new request in the cluster and, over the 48 hours after it, what *Validation",
-        "Performed* asks for. The review names an accepted record until it sees the change; then a person sets `implemented_on`.",
-    ]
+    return f"{abs(share) * 100:.0f} % {'more' if share > 0 else 'less'}" if abs(share) >= 0.005 else "none"
 
 
 def _references(proposal: Proposal, number: int, evidence: str) -> list[str]:
     run = f"- Run {code(proposal.basis.run)}" if proposal.basis.run else "- Made from the history alone"
     return [f"- Evidence of ADR-{number:03d}: [{evidence}]({evidence})", run, "- Related ADRs: none named"]
-
-
-def _notes(proposal: Proposal) -> list[str]:
-    return [
-        "Looked at again when the request in the cluster is another one, the recommended request moves by more than a tenth and a step,",
-        "the P95 rises above the request, or the container is killed for memory; and when the guard of a rejection expires.",
-    ]
