@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiops_analysis.settings import Settings
     from aiops_analysis.workflows.review import Review
 
-__all__ = ["recommend"]
+__all__ = ["policy_text", "recommend"]
 
 _DAYS = 28  # as the notebook's own window
 _WIDTH = 200  # characters of a line that no terminal cuts
@@ -54,7 +54,7 @@ def recommend(
 
     session = session_of(context)
     settings = session.settings(cluster=cluster, history=history, policy=policy)
-    chosen = policy_of(settings.policy, _policy_text(settings))
+    chosen = policy_of(settings.policy, policy_text(settings))
     store = open_store(settings.history_root, settings.cluster_name)
     last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
     found = monthly(store, review_window(store, days=days_of(days) or _DAYS, last=last), chosen, DEFAULT_PRICES)
@@ -65,7 +65,7 @@ def recommend(
     session.say(found.summary)
 
 
-def _policy_text(settings: Settings) -> str:
+def policy_text(settings: Settings) -> str:
     """The text of the policy's file; "" for a preset. Raises SettingsError when it cannot be read."""
     from pathlib import Path
 
