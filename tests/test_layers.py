@@ -57,7 +57,7 @@ NEIGHBOURS = {
     ("evidence", "evidence.record"),
     ("evidence", "evidence.reading"),
     # a decision record in its parts
-    *(("evidence", f"evidence.adr{part}") for part in ("_basis", "_change", "_files", "_header", "_text", "_words")),
+    *(("evidence", f"evidence.adr{part}") for part in ("", "_basis", "_change", "_files", "_header", "_text", "_words")),
     ("cli", "cli"),
     ("cli", "runner"),
     ("cli", "settings"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiops_analysis.core.decision import Decision, Problem
     from aiops_analysis.evidence.adr import Listed
     from aiops_analysis.evidence.adr_basis import Basis
+    from aiops_analysis.evidence.adr_change import Verdict
     from aiops_analysis.settings import Settings
     from aiops_analysis.sources.records import Folder
 
@@ -196,11 +197,11 @@ def reject(
     _decide(session, number, verdict, adr_dir, as_json=as_json)
 
 
-def _decide(session: Session, number: int, verdict: Any, adr_dir: str | None, *, as_json: bool) -> None:
+def _decide(session: Session, number: int, verdict: Verdict, adr_dir: str | None, *, as_json: bool) -> None:
     from aiops_analysis.evidence.adr import decide
 
     settings = session.settings(adr_dir=adr_dir)
-    decision = decide(settings.adr_dir, number, lambda _before: verdict)
+    decision = decide(settings.adr_dir, number, verdict)
     if as_json:
         session.document(_plain(decision))
         return
@@ -238,12 +239,13 @@ def list_(
 
 
 def _document(found: Folder, rows: list[Listed], problems: list[Problem]) -> dict[str, Any]:
+    records = []
+    for row in rows:
+        hand = {"changed_by_hand": list(row.by_hand), "boxes_ticked": row.boxes[0], "boxes": row.boxes[1]}
+        records.append(_plain(row.decision) | hand)
     return {
         "folder": found.path,
-        "records": [
-            _plain(row.decision) | {"changed_by_hand": list(row.by_hand), "boxes_ticked": row.boxes[0], "boxes": row.boxes[1]}
-            for row in rows
-        ],
+        "records": records,
         "problems": [{"file": one.file, "line": one.line, "message": one.message} for one in problems],
         "other_files": list(found.others),
     }
@@ -252,6 +254,7 @@ def _document(found: Folder, rows: list[Listed], problems: list[Problem]) -> dic
 def _plain(decision: Decision) -> dict[str, Any]:
     """A decision in JSON types."""
     guard = decision.guard
+    rows = [{"id": one.id, "key": list(one.key), "from": one.from_request, "to": one.to_request} for one in decision.choices]
     return {
         "record": decision.id,
         "file": decision.file,
@@ -263,9 +266,7 @@ def _plain(decision: Decision) -> dict[str, Any]:
         "decided_on": decision.decided_on,
         "implemented_on": decision.implemented_on,
         "guard": None if guard is None else {"reason": guard.reason, "expires": guard.expires, "protect": guard.protect},
-        "recommendations": [
-            {"id": one.id, "key": list(one.key), "from": one.from_request, "to": one.to_request} for one in decision.choices
-        ],
+        "recommendations": rows,
         "paper": decision.paper,
         "currency": decision.currency,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,8 @@ def propose(folder: Path, proposal: Proposal, *, package_version: str, wait: flo
     return Made(number, folder / name, evidence)
 
 
-def decide(folder: Path, number: int, verdict: Callable[[Decision], Verdict], *, wait: float = 60.0) -> Decision:
-    """Set the status of the record with this number to what ``verdict`` makes of it; returns the decision as it now stands.
+def decide(folder: Path, number: int, verdict: Verdict, *, wait: float = 60.0) -> Decision:
+    """Set the status of the record with this number; returns the decision as it now stands.
 
     Raises UsageError when there is no such record, its number is used twice, its header is not understood, or the status cannot follow.
     """
@@ -123,9 +123,10 @@ def decide(folder: Path, number: int, verdict: Callable[[Decision], Verdict], *,
             data = path.read_bytes()
         except OSError as error:
             raise StoreNotWritable(f"cannot read {path}: {error.strerror or error}") from error
-        new = verdict(decision)
-        other = next((one.file for one in found.decisions if one.id == new.superseded_by), "")
-        out = changed(data, decision, new, other)
+        other = next((one.file for one in found.decisions if one.id == verdict.superseded_by), "")
+        if verdict.superseded_by and not other:
+            raise UsageError(f"there is no record {visible(verdict.superseded_by, 20)} that could replace record {number}")
+        out = changed(data, decision, verdict, other)
         replace_if(path, data, out)
     after = parse(decision.file, out).decision
     assert after is not None, "what was written was read back before"

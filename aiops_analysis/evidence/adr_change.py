@@ -73,7 +73,7 @@ def _set_header(lines: list[str], end: int, decision: Decision, verdict: Verdict
     for name in _SET:
         at = [number for number in range(1, end) if re.match(rf"{name}\s*:", lines[number])]
         follows = lines[at[0] + 1] if len(at) == 1 else ""
-        if len(at) != 1 or follows[:1] in (" ", "-") and follows != "---":
+        if len(at) != 1 or (follows[:1] in (" ", "-") and follows != "---"):
             raise UsageError(f"{decision.file}: {name} of the front matter does not stand in one line of its own; set the status by hand")
         lines[at[0]] = f"{name}: {values[name]}"
 

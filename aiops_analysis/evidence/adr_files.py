@@ -23,9 +23,10 @@ def locked(folder: Path, wait: float = 60.0) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    lock = folder / ".lock"
     try:
         (folder / "evidence").mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / ".lock", timeout=wait).acquire()
+        held = FileLock(lock, timeout=wait).acquire()
     except Timeout as error:
         raise StoreLocked(f"another process writes decision records in {folder}; try again when it is done") from error
     except OSError as error:
@@ -34,7 +35,11 @@ def locked(folder: Path, wait: float = 60.0) -> Iterator[None]:
         for left in (*folder.glob(f"{_TMP}*"), *(folder / "evidence").glob(f"{_TMP}*")):
             with suppress(OSError):
                 left.unlink()
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                lock.unlink()  # who waits for it sees that its file is gone and begins again; nothing is left to be committed
 
 
 def create(path: Path, data: bytes) -> None:

@@ -59,7 +59,8 @@ def name_of(proposal: Proposal) -> str:
 
 def patch_name(place: Mapping[str, str]) -> str:
     """The name of the workload's patch in a run's folder."""
-    return "patches/" + ".".join(slug(place[name]) for name in ("namespace", "workload_kind", "workload")) + ".yaml"
+    names = (place["namespace"], place["workload_kind"].lower(), place["workload"])
+    return f"patches/{'.'.join(slug(name) for name in names)}.yaml"
 
 
 def verb_of(proposal: Proposal) -> str:

@@ -18,6 +18,7 @@ from aiops_analysis.evidence.adr_words import amount, code, fenced, inline, know
 __all__ = ["body"]
 
 _QUERIES = {"cpu": "cpu_usage", "memory": "memory_working_set"}
+_ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 _BOXES = (
     "Tested in local development",
     "Deployed to staging environment",
@@ -168,10 +169,11 @@ def _count(value: Any) -> str:
 def _how_to_validate(proposal: Proposal) -> list[str]:
     place = proposal.place
     kind, name, namespace = (shlex.quote(visible(place[part], 253)) for part in ("workload_kind", "workload", "namespace"))
-    target = f"{kind.lower()}/{name}"
-    commands = [
-        f"kubectl diff -f {shlex.quote(patch_name(place))}  # or the same change in your chart",
-        f"kubectl rollout status {target} -n {namespace}",
+    patch = shlex.quote(patch_name(place))
+    commands = [f"kubectl patch {kind.lower()} {name} -n {namespace} --patch-file {patch} --dry-run=server  # changes nothing"]
+    if place["workload_kind"] in _ROLLING:
+        commands.append(f"kubectl rollout status {kind.lower()} {name} -n {namespace}")
+    commands += [
         f"kubectl top pods -n {namespace} --containers  # for 48 hours, and under load",
         f"kubectl get events -n {namespace} --field-selector reason=OOMKilling",
     ]
