@@ -290,7 +290,7 @@ def _mapping(header: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _text(header: Mapping[str, Any], name: str, *, optional: bool = False) -> str:
     value = header.get(name)
-    if value is None and optional:
+    if value in (None, "") and optional:
         return ""
     if not isinstance(value, str) or not value:
         raise _Broken(0, f"{name} is missing, or no text, in the front matter")
