@@ -53,7 +53,7 @@ def quiet(recommendations: pd.DataFrame, decisions: Iterable[Decision], today: d
     """
     frame = check(recommendations, RECOMMENDATIONS)
     hushed = {one.id: one.decision.id for one in heard(frame, decisions, today, policy=policy) if one.state == "quiet"}
-    return frame.assign(decided=frame["id"].map(hushed).fillna("").astype("str"))
+    return frame.assign(decided=pd.Series([hushed.get(one, "") for one in frame["id"]], index=frame.index, dtype="str"))
 
 
 def heard(

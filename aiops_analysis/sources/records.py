@@ -239,7 +239,7 @@ def _decision(name: str, header: Mapping[str, Any]) -> Decision:
     if not re.fullmatch(r"\d{1,5}", found.id, re.ASCII) or int(found.id) != number:
         raise _Broken(0, f"id is {_shown(found.id)}, but the file name says {number}")
     if found.status in ("accepted", "rejected") and not (found.decided_by and found.decided_on):
-        raise _Broken(0, f"is {found.status}, but decided_by or decided_on is empty")
+        raise _Broken(0, f"status is {found.status}, but decided_by or decided_on is empty")
     for choice in found.choices:
         if choice.key[0] != found.cluster:
             raise _Broken(0, f"is of cluster {_shown(found.cluster)}, but a recommendation's key names {_shown(choice.key[0])}")
