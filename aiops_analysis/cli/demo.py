@@ -36,10 +36,9 @@ def demo(
     root = Path(into).expanduser() if into else home / "history"
     store = build_demo(root, told=session.tell)
     if into is None:
-        from aiops_analysis import __version__
         from aiops_analysis.evidence.adr_demo import write_demo_records
 
-        for path in write_demo_records(store, home / "adr", __version__):
+        for path in write_demo_records(store, home / "adr"):
             session.tell(f"record {path.name}")
     days = store.days("cpu_usage")
     if as_json:

@@ -22,6 +22,7 @@ __all__ = ["DEMO_RECORDS", "DemoRecord", "write_demo_records"]
 _DAYS = 28  # the window of the demo's report
 _DAY = date(2026, 11, 2)  # the day after the demo history
 _TEAM = "Demo team"
+_VERSION = "demo"  # a release alone does not change the demo's records
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ DEMO_RECORDS = (
 )
 
 
-def write_demo_records(store: Store, folder: Path, package_version: str) -> tuple[Path, ...]:
+def write_demo_records(store: Store, folder: Path) -> tuple[Path, ...]:
     """Write the demo's records from its history into ``folder``, in place of what is there; returns their files."""
     basis = basis_of_review(monthly(store, review_window(store, days=_DAYS), PRESETS["seed"], DEFAULT_PRICES))
     shutil.rmtree(folder, ignore_errors=True)
@@ -56,7 +57,7 @@ def write_demo_records(store: Store, folder: Path, package_version: str) -> tupl
     for record in DEMO_RECORDS:
         subject = subject_of(basis, record.target)
         proposal = Proposal(basis, subject, _DAY, _TEAM, record.tool, record.advice)
-        made = propose(folder, proposal, package_version=package_version)
+        made = propose(folder, proposal, package_version=_VERSION)
         written.append(made.path)
         if record.verdict is not None:
             decide(folder, made.number, record.verdict)
