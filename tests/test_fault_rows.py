@@ -48,11 +48,14 @@ ROWS = {
     41: "markup in names",
     42: "path parts in names",
     43: "formulas in CSV cells",
-    44: "text that is active in YAML",
+    44: "YAML-active text, YAML bombs, deep nesting",
     46: "secrets in any output",
     47: "unknown or ill-typed parameter, policy key, setting",
     48: "a parameter that is code",
+    49: "a template in data",
     50: "bombs, huge and deep input, odd encodings",
+    51: "a decision record edited by hand, a number used twice, broken front matter",
+    52: "an unknown or ambiguous recommendation",
     59: "two runs on one history",
 }
 

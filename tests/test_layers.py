@@ -79,6 +79,8 @@ NEIGHBOURS = {
     *(("evidence", f"evidence.{part}") for part in ("changes", "headers", "manifests", "markdown", "patchset", "pull_request", "yamltext")),
     ("evidence.headers", "presentation.formats"),
     ("evidence.pull_request", "presentation.formats"),
+    # a decision record in its parts
+    *(("evidence", f"evidence.adr{part}") for part in ("", "_basis", "_change", "_files", "_header", "_text", "_words")),
     ("cli", "cli"),
     ("cli", "runner"),
     ("cli", "settings"),
@@ -94,7 +96,7 @@ NEIGHBOURS = {
 
 #: Third-party clients and the only modules that may import them.
 CLIENTS = {
-    "filelock": ("history.store",),
+    "filelock": ("history.store", "evidence.adr_files"),
     "great_tables": ("presentation.tables",),
     "jupyter_client": ("runner",),
     "kubernetes": ("sources.kube_api",),
@@ -114,7 +116,7 @@ CLIENTS = {
     "rich": ("cli",),
     "typer": ("cli",),
     "urllib3": ("sources.kube_api", "sources.refusals", "sources.session"),
-    "yaml": ("evidence.yamltext",),
+    "yaml": ("core.yaml_text", "evidence.yamltext"),
 }
 
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"), ("time", "time_ns")}

@@ -11,7 +11,9 @@ import json
 import re
 import sys
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference.md"
@@ -70,6 +72,15 @@ def notebooks() -> str:
     return "\n\n".join(parts)
 
 
+def _verbs(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its words; a group is its own commands."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from _verbs(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
 def commands() -> str:
     import typer
 
@@ -77,7 +88,7 @@ def commands() -> str:
 
     group = typer.main.get_command(cli.app)
     parts = []
-    for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
+    for name, command in _verbs(group):
         rows = [
             (
                 ", ".join(f"`{o}`" for o in p.opts) if p.param_type_name == "option" else f"`{p.name.upper()}`",

@@ -20,7 +20,7 @@ def demo(
     as_json: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001 - read before the verb starts
 ) -> None:
-    """Write the demo cluster's history, byte for byte the same every time.
+    """Write the demo cluster's history and decision records, byte for byte the same every time; with --into the history alone.
 
     Example: aiops-analysis demo --into /tmp/history
     """
@@ -35,6 +35,11 @@ def demo(
         raise UsageError("the demo that came with an installed package is not written again; name a folder with --into DIR")
     root = Path(into).expanduser() if into else home / "history"
     store = build_demo(root, told=session.tell)
+    if into is None:
+        from aiops_analysis.evidence.adr_demo import write_demo_records
+
+        for path in write_demo_records(store, home / "adr"):
+            session.tell(f"record {path.name}")
     days = store.days("cpu_usage")
     if as_json:
         session.document({"cluster": store.cluster, "history": str(root), "days": days})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiops_analysis.settings import Settings
     from aiops_analysis.workflows.review import Review
 
-__all__ = ["recommend", "reviewed"]
+__all__ = ["policy_text", "recommend", "reviewed"]
 
 _TABLE, _KRR = "table", "krr"
 _DAYS = 28  # as the notebook's own window
@@ -79,13 +79,13 @@ def reviewed(settings: Settings, *, days: str | None, end: str | None) -> tuple[
     from aiops_analysis.history.store import open_store
     from aiops_analysis.workflows.review import monthly, review_window
 
-    chosen = policy_of(settings.policy, _policy_text(settings))
+    chosen = policy_of(settings.policy, policy_text(settings))
     store = open_store(settings.history_root, settings.cluster_name)
     last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
     return store, monthly(store, review_window(store, days=days_of(days) or _DAYS, last=last), chosen, DEFAULT_PRICES)
 
 
-def _policy_text(settings: Settings) -> str:
+def policy_text(settings: Settings) -> str:
     """The text of the policy's file; "" for a preset. Raises SettingsError when it cannot be read."""
     from pathlib import Path
 

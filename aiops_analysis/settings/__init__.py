@@ -90,6 +90,13 @@ class Settings:
             return bundled("demo") / "history"
         return self.history or self.home / "data" / "history"
 
+    @property
+    def records(self) -> Path:
+        """The folder of decision records: ``adr_dir``; the bundled one for the demo, until ``adr_dir`` is set or there."""
+        if self.demo and "adr_dir" not in self.origins and not self.adr_dir.is_dir():
+            return bundled("demo") / "adr"
+        return self.adr_dir
+
     def server(self, environ: Mapping[str, str] | None = None) -> Server | None:
         """The server to ask, with its credentials; None when no URL is set.
 
