@@ -28,6 +28,7 @@ __all__ = [
     "number_cell",
     "p95_cell",
     "paper_cell",
+    "paragraph",
     "reasons_of",
     "records",
     "request_text",
@@ -63,6 +64,7 @@ class Column:
     title: str
     number: bool = False
     note: str = ""  # second line of the head: a unit
+    plain: bool = False  # nothing to sort by
 
 
 def cell(*content: object, sort: object = None, number: bool = False, head: bool = False, kind: str = "") -> Html:
@@ -77,11 +79,16 @@ def number_cell(shown: object, value: Any, small: object = "") -> Html:
     return cell(shown, element("small", None, small) if small else "", sort=repr(float(value)) if formats.known(value) else "", number=True)
 
 
+def paragraph(words: str) -> Table:
+    """One or more plain paragraphs (an empty line parts them)."""
+    return Table(join(element("p", {"class": "lead"}, part) for part in words.split("\n\n") if part.strip()), words[:80])
+
+
 def _heads(columns: Sequence[Column]) -> Html:
     cells = (
         element(
             "th",
-            {"scope": "col", "class": "number" if c.number else None},
+            {"scope": "col", "class": " ".join(k for k, on in (("number", c.number), ("plain", c.plain)) if on) or None},
             c.title,
             element("small", None, c.note) if c.note else "",
         )
@@ -148,15 +155,16 @@ def move_cell(row: Mapping[str, Any]) -> Html:
     """
     then = row["guarded_request"] if row["change"] != "undetermined" else row["current_request"]
     limit = element("small", None, "limit ", _move(row, "limit", "none"))
-    return cell(_move(row, "request", "not set"), limit, sort=repr(float(then)) if formats.known(then) else "", number=True)
+    pair = "pair" if formats.known(row["hpa_target"]) else ""
+    return cell(_move(row, "request", "not set"), limit, sort=repr(float(then)) if formats.known(then) else "", number=True, kind=pair)
 
 
 def _move(row: Mapping[str, Any], which: str, absent: str) -> Html:
     """One amount, or two with an arrow, the recommended one in bold."""
     now, then = (request_text(row, f"{when}_{which}", absent) for when in ("current", "guarded"))
     if which == "request" and formats.known(row["hpa_target"]):
-        target = row["hpa_target_new"] if formats.known(row["hpa_target_new"]) else row["hpa_target"]
-        now, then = f"{now}, target {formats.percent(row['hpa_target'])}", f"{then}, target {formats.percent(target)}"
+        goal = row["hpa_target_new"] if formats.known(row["hpa_target_new"]) else row["hpa_target"]
+        now, then = (f"{n}, target\u00a0{formats.percent(t)}" for n, t in ((now, row["hpa_target"]), (then, goal)))
     if row["change"] == "undetermined":
         return text(now)
     target = element("strong", None, then)

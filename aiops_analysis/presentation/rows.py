@@ -68,7 +68,9 @@ def opened(row: Mapping[str, Any], around: Around) -> Html:
     ends = (formats.day(around.days[0]), formats.day(around.days[-1])) if around.days else ("first day", "last day")
     drawn = series(values, _levels(row), _marks(seen, around.days), ends, alt)
     counted = [_counted(kind, seen) for kind in EVENTS if any(one[0] == kind for one in seen)]
-    head = join([", ".join([formats.count(len(values), "day", "days"), *counted]), " of ", name(row["workload"], 40), f", {_what(resource)}"])
+    head = join(
+        [", ".join([formats.count(len(values), "day", "days"), *counted]), " of ", name(row["workload"], 40), f", {_what(resource)}"]
+    )
     words = [element("p", None, said)] if said else []
     beside = element("div", None, *words, _numbers(row, around.currency))
     return element("details", {"class": "row"}, element("summary", None, head), element("div", {"class": "opened"}, drawn, beside))
@@ -132,7 +134,7 @@ def _numbers(row: Mapping[str, Any], currency: str) -> Html:
     """The numbers of a row by label; one that is not known and rarely set is left out."""
     resource = str(row["resource"])
     always = (("P50", "p50"), ("P95", "p95"), ("P99", "p99"), ("Max", "max"), ("Upper bound of the P95", "upper"))
-    found = [(label, formats.amount(resource, row[column])) for label, column in always]
+    found: list[tuple[str, object]] = [(label, formats.amount(resource, row[column])) for label, column in always]
     found += [("Grade", str(row["grade"])), ("Samples there", formats.share(row["completeness"]))]
     compared = (("KRR-like", "krr_request"), ("VPA-like", "vpa_request"), ("Plain rule", "rule_request"))
     found += [(label, formats.amount(resource, row[column])) for label, column in compared]

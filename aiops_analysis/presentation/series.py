@@ -111,7 +111,15 @@ def _levels(levels: Sequence[Level], largest: float) -> list[Html]:
     parts = []
     for level, label in zip(ordered, at, strict=True):
         y = f"{_down(level.value, largest):.1f}"
-        look = {"x1": 0, "x2": _PLOT, "y1": y, "y2": y, "stroke": "currentColor", "stroke-width": 1.5, "stroke-dasharray": _LOOKS[level.kind]}
+        look = {
+            "x1": 0,
+            "x2": _PLOT,
+            "y1": y,
+            "y2": y,
+            "stroke": "currentColor",
+            "stroke-width": 1.5,
+            "stroke-dasharray": _LOOKS[level.kind],
+        }
         kind = f"series-{level.kind}"
         parts += [element("line", {"class": kind} | look), _word(_PLOT + 6, label, level.label, kind=kind)]
     return parts

@@ -60,7 +60,8 @@ LAB_CSS = (
     "font-variant-numeric:tabular-nums}.aiops small{opacity:.75;display:block}.aiops ul{margin:0;padding-left:1.1em}"
     ".aiops .wide{overflow-x:auto}.aiops .headline{display:flex;flex-wrap:wrap;gap:24px;margin:8px 0}.aiops .headline>div{max-width:260px}"
     ".aiops dt{font-weight:400;opacity:.75}.aiops dd{margin:0}.aiops p{max-width:75ch}.aiops .label,.aiops .note{opacity:.75}"
-    ".aiops .value{font-size:22px;margin:0}.aiops .numbers{display:flex;flex-wrap:wrap;gap:2px 20px;margin:6px 0}.aiops summary{cursor:pointer}"
+    ".aiops .value{font-size:22px;margin:0}.aiops .numbers{display:flex;flex-wrap:wrap;gap:2px 20px;margin:6px 0}"
+    ".aiops summary{cursor:pointer}"
 )
 
 
