@@ -119,7 +119,8 @@ def _share_bars(axes: Axes, frame: pd.DataFrame, shown: Sequence[str], resource:
 
 def before_after(recommendations: pd.DataFrame, top: int = 8, currency: str = "") -> Picture:
     """Which requests to lower first: the largest paper savings of each resource, today and recommended (RECOMMENDATIONS)."""
-    found = recommendations[recommendations["change"] == "decrease"].sort_values(["paper", "id"], ascending=[False, True])
+    quiet = recommendations["decided"] != ""
+    found = recommendations[(recommendations["change"] == "decrease") & ~quiet].sort_values(["paper", "id"], ascending=[False, True])
     panels = {r: part.head(top) for r, part in found.groupby("resource", sort=True)}
     saved = float(found["paper"].sum())
     alt = f"Requests to lower. {formats.count(len(found), 'row', 'rows')}, together {formats.money(saved, currency)} a month on paper"
@@ -137,7 +138,7 @@ def before_after(recommendations: pd.DataFrame, top: int = 8, currency: str = ""
 
 def under_provisioned(recommendations: pd.DataFrame, top: int = 10) -> Picture:
     """Which requests to raise, and by how much (RECOMMENDATIONS with change ``increase``)."""
-    found = recommendations[recommendations["change"] == "increase"]
+    found = recommendations[(recommendations["change"] == "increase") & (recommendations["decided"] == "")]
     growth = (found["guarded_request"] / found["current_request"]).fillna(0.0)  # from nothing: last, no factor can be said
     found = found.assign(growth=growth).sort_values(["growth", "id"], ascending=[False, True])
     panels = {r: part.head(top) for r, part in found.groupby("resource", sort=True)}

@@ -53,7 +53,7 @@ def further(rows: Sequence[Mapping[str, Any]], above: Sequence[Mapping[str, Any]
         f"{formats.count(len(rows), 'more row', 'more rows')}, one line for each of {formats.count(len(lines), 'container', 'containers')}"
     )
     note = f"Days, reasons and limits of these rows are in recommendations.csv beside this report.{rest}"
-    inside = table(title, columns, [element("tbody", None, *lines)], sortable=True, note=note, kind="lines")
+    inside = table("One line for each container", columns, [element("tbody", None, *lines)], sortable=True, note=note, kind="lines")
     return element("details", {"class": "rest"}, element("summary", None, title), inside)
 
 
@@ -86,7 +86,9 @@ def decided(rows: Sequence[Mapping[str, Any]], until: Mapping[str, str]) -> Html
     ends = {until.get(record, "") for record in groups}
     when = f"kept quiet until {formats.day(ends.pop())}" if len(ends) == 1 and "" not in ends else "kept quiet by decision records"
     title = f"Decided: {when} ({formats.count(len(rows), 'row', 'rows')})"
-    return element("details", {"class": "rest"}, element("summary", None, title), table(title, columns, bodies))
+    return element(
+        "details", {"class": "rest"}, element("summary", None, title), table("Decided rows, by decision record", columns, bodies)
+    )
 
 
 def _decided_body(record: str, rows: Sequence[Mapping[str, Any]], until: str, width: int) -> Html:

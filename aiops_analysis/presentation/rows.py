@@ -120,10 +120,10 @@ def _marks(seen: Sequence[Seen], days: Sequence[str]) -> list[Marks]:
 
 
 def _events_said(seen: Sequence[Seen]) -> str:
-    """Each kind with its days: "Kills for memory: 3 on 5 October 2026, 1 on 9 October 2026."."""
+    """Each kind with its days: "Kills for memory: 3 on 5 October 2026, 9 October 2026."."""
     said = []
     for kind, (_, many) in EVENTS.items():
-        days = [f"{count:,.0f} on {formats.day(day)}" for one, day, count in seen if one == kind]
+        days = [(f"{count:,.0f} on " if count > 1 else "") + formats.day(day) for one, day, count in seen if one == kind]
         left = f" and on {formats.count(len(days) - _MOST_DAYS, 'more day', 'more days')}" if len(days) > _MOST_DAYS else ""
         if days:
             said.append(f"{many[:1].upper()}{many[1:]}: {', '.join(days[:_MOST_DAYS])}{left}.")
@@ -135,13 +135,13 @@ def _numbers(row: Mapping[str, Any], currency: str) -> Html:
     resource = str(row["resource"])
     always = (("P50", "p50"), ("P95", "p95"), ("P99", "p99"), ("Max", "max"), ("Upper bound of the P95", "upper"))
     found: list[tuple[str, object]] = [(label, formats.amount(resource, row[column])) for label, column in always]
-    found += [("Grade", str(row["grade"])), ("Samples there", formats.share(row["completeness"]))]
+    found += [("Grade", str(row["grade"])), ("Completeness", formats.share(row["completeness"]))]
     compared = (("KRR-like", "krr_request"), ("VPA-like", "vpa_request"), ("Plain rule", "rule_request"))
     found += [(label, formats.amount(resource, row[column])) for label, column in compared]
     rare = (("P95 in business hours", "business_p95"), ("P95 of the hottest pod", "hot_p95"), ("Last run recommended", "previous_request"))
     found += [(label, formats.amount(resource, row[column])) for label, column in rare if formats.known(row[column])]
     found += _settings(row)
-    if formats.known(row["paper"]):
+    if currency and formats.known(row["paper"]):
         found.append(("Paper saving a month", formats.money(row["paper"], currency)))
     pairs = (element("div", None, element("dt", None, label), element("dd", None, text(value))) for label, value in found)
     return element("dl", {"class": "numbers"}, *pairs)
