@@ -21,8 +21,9 @@ from aiops_analysis.presentation.cells import (
 )
 from aiops_analysis.presentation.escape import Html, element, name
 
-__all__ = ["MOST", "and_more", "decided", "further"]
+__all__ = ["LINE", "MOST", "and_more", "decided", "further"]
 
+LINE = 200  # characters that a container needs in the folded list, about
 MOST = 200  # rows of one group; the table of recommendations has them all
 
 

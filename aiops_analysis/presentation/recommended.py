@@ -14,6 +14,7 @@ import pandas as pd
 
 from aiops_analysis.analysis.savings import DEFAULT_PRICES, PriceBook
 from aiops_analysis.core.reasons import Code, refuses
+from aiops_analysis.core.schema import GROUP
 from aiops_analysis.core.window import Window
 from aiops_analysis.presentation import formats
 from aiops_analysis.presentation.cells import (
@@ -38,16 +39,15 @@ from aiops_analysis.presentation.cells import (
     workload_cell,
 )
 from aiops_analysis.presentation.escape import Html, element, join
-from aiops_analysis.presentation.folded import MOST, and_more, decided, further
+from aiops_analysis.presentation.folded import LINE, MOST, and_more, decided, further
 from aiops_analysis.presentation.rows import Around, more, opened
 
 __all__ = ["biggest", "left_alone", "recommendations", "under_provisioned"]
 
 _WRONG = (Code.OOM_KILLED, Code.CENSORED, Code.UNDER_REQUESTED, Code.THROTTLED, Code.UPPER_EXCEEDS_REQUEST, Code.PEAK_GUARD, Code.BURSTY)
 _OPENED = 200  # rows that open to their days, of one table
-_LARGEST = 1_500_000  # characters of rows of one table; the runner leaves out an output of 2 MB
+_LARGEST = 1_800_000  # characters of the recommendations with their list; the runner leaves out an output of 2 MB
 _RAISED = 600_000  # the same of the requests to raise, which are all among the recommendations again
-_LINE = 110  # characters that a row needs in the folded list: about 220 for a container, which mostly has two rows
 _GROUPS = {
     Code.HPA_MANAGED: "Scaled by a HorizontalPodAutoscaler",
     Code.SHORT_HISTORY: "History too short",
@@ -176,14 +176,24 @@ def recommendations(
 def _as_many_as_fit(found: Sequence[Mapping[str, Any]], width: int, around: Around) -> list[Html]:
     """The first rows in full, so many that every further row still has room for its line in the folded list."""
     rows: list[Html] = []
-    size = 0
+    size, after = 0, _containers_after(found)
     for place, row in enumerate(found):
         below = join([sentences(reasons_of(row)), opened(row, around) if place < _OPENED else ""])
         rows.append(Html(element("tr", None, *_full_row(row)) + more(width, below)))
         size += len(rows[-1])
-        if size > _LARGEST - _LINE * (len(found) - place - 1):
+        if size > _LARGEST - LINE * after[place]:
             break
     return rows
+
+
+def _containers_after(found: Sequence[Mapping[str, Any]]) -> list[int]:
+    """For each row, how many containers have a row below it."""
+    seen: set[tuple[object, ...]] = set()
+    counts = []
+    for row in reversed(found):
+        counts.append(len(seen))
+        seen.add(tuple(row[part] for part in GROUP))
+    return counts[::-1]
 
 
 def _full_row(row: Mapping[str, Any]) -> list[Html]:
