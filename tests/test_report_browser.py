@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_on_a_narrow_screen_rows_are_cards(plain: browser.Page, tmp_path: Path) 
 def axe() -> str:
     if not AXE.is_file():
         reason = f"axe-core is not in {AXE.parent.name}; tools/fetch_axe.sh fetches it"
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI") == "true" and shutil.which("npm"):
             pytest.fail(reason)
         pytest.skip(reason)
     return AXE.read_text(encoding="utf-8")
