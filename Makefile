@@ -42,8 +42,9 @@ format: $(DEV_STAMP) ## let ruff and nbstripout mend what they can
 	@$(BIN)/ruff format .
 	@find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' -exec $(BIN)/nbstripout {} +
 
-tools: ## Debian's prometheus and victoria-metrics for the tests, unpacked into .tools (no root)
+tools: ## Debian's prometheus and victoria-metrics and npm's axe-core for the tests, unpacked into .tools (no root)
 	@tools/fetch_servers.sh
+	@tools/fetch_axe.sh
 
 bench: $(DEV_STAMP) tools ## the benchmarks, with machine and sizes
 	@set -e; for name in report usage pull; do echo "== $$name"; $(BIN)/python -m bench.$$name; done

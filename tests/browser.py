@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import websocket
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --disable-extensions --disable-dev-shm-usage --remote-debugging-port=0"
@@ -24,10 +24,10 @@ _FLAGS = (
 
 def find() -> str:
     """The browser's path; skips with the reason when there is none, fails under CI=true."""
-    for name in _NAMES:
+    for name in NAMES:
         if path := shutil.which(name):
             return path
-    reason = f"none of {', '.join(_NAMES)} is on PATH"
+    reason = f"none of {', '.join(NAMES)} is on PATH"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

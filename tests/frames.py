@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import nbformat
 import pandas as pd
 
 from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.core.schema import KEY, METRICS, RECOMMENDATIONS, blank, check, row_id
+from aiops_analysis.core.window import Window
 from aiops_analysis.presentation import charts, tables
 
 NAN = float("nan")
@@ -247,8 +248,55 @@ def many(count: int = 60) -> pd.DataFrame:
     return recommendations(rows)
 
 
+def large(count: int = 10_000) -> pd.DataFrame:
+    """A large cluster: two rows for each container in 40 namespaces, one in six short of something, one in ten not sized, a few decided."""
+    rows = []
+    for place in range(count):
+        one, resource = place // 2, ("cpu", "memory")[place % 2]
+        unit = 0.005 if resource == "cpu" else 8 * MIB
+        now, kind = unit * (20 + one % 97), (one * 7) % 30
+        change = "increase" if kind < 5 else "undetermined" if kind < 8 else "keep" if kind < 12 else "decrease"
+        then = {"decrease": now * 0.4, "keep": now, "increase": now * 1.5, "undetermined": NAN}[change]
+        why = [Reason(Code.SOME_MISSING, f"{1 + one % 4} % of the samples are missing.", {})] if kind % 2 else []
+        if change == "undetermined":
+            why = [Reason(Code.SHORT_HISTORY, f"{1 + one % 6}.0 days of samples, 7 are needed.", {})]
+        row = recommendation(
+            f"{('checkout', 'search', 'billing-export', 'image-resizer', 'session-store')[one % 5]}-{one:04d}",
+            resource,
+            namespace=f"team-{one % 40:02d}-{('prod', 'staging')[one % 2]}",
+            container=("app", "server", "istio-proxy")[one % 3],
+            now=now,
+            then=then,
+            p95=now * (0.3 if change == "decrease" else 0.8 if change != "increase" else 1.2),
+            change=change,
+            paper=NAN if then != then else round((now - then) / unit * 0.11, 2),
+            grade="refused" if change == "undetermined" else ("high", "medium", "low")[one % 3],
+            reasons=why,
+        )
+        rows.append(row | ({"decided": f"ADR-{one % 7:04d}"} if kind == 29 and one % 100 == 7 else {}))
+    return recommendations(rows)
+
+
+def events(recs: pd.DataFrame) -> pd.DataFrame:
+    """A rollout of every third container, and kills with restarts on the memory of every fifth."""
+    rows = []
+    for place, row in enumerate(recs.drop_duplicates(["namespace", "workload", "container"]).to_dict("records")):
+        key = (row["namespace"], row["workload_kind"], row["workload"], row["container"])
+        if place % 3 == 0:
+            rows.append((*key, "", "2026-10-20", "rollout", 1))
+        if place % 5 == 0:
+            rows += [(*key, "memory", "2026-10-08", "oom_kill", 3), (*key, "", "2026-10-08", "restart", 3)]
+    return pd.DataFrame(rows, columns=["namespace", "workload_kind", "workload", "container", "resource", "day", "kind", "count"])
+
+
+def window() -> Window:
+    """The 28 days of ``recommendation``."""
+    return Window(datetime(2026, 10, 4, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
+
+
 def notebook(recs: pd.DataFrame, words: str = "") -> nbformat.NotebookNode:
     """A review as the runner leaves it: executed cells with the outputs of charts and tables."""
+    seen = {"events": events(recs), "window": window()}
     facts = {
         "Window": "2026-10-04 to 2026-11-01 (UTC)",
         "Prices": "OpenCost defaults",
@@ -277,8 +325,8 @@ def notebook(recs: pd.DataFrame, words: str = "") -> nbformat.NotebookNode:
             "## Can the data be trusted?",
             [tables.findings([{"message": f"1 day is not stored {words}"}]), charts.completeness(days), tables.quality(days)],
         ),
-        ("## Short of CPU or memory", [charts.under_provisioned(recs), tables.under_provisioned(recs)]),
-        ("## Recommendations", [tables.recommendations(recs)]),
+        ("## Short of CPU or memory", [charts.under_provisioned(recs), tables.under_provisioned(recs, **seen)]),
+        ("## Recommendations", [tables.recommendations(recs, **seen, until={"ADR-0007": "2027-03-01"})]),
         ("## Over-provisioning by namespace", [charts.overprovision_by_namespace(spaces), tables.namespaces(spaces)]),
         ("## Before and after", [charts.before_after(recs, currency="USD"), tables.biggest(recs)]),
         ("## Left alone, and why", [tables.left_alone(recs)]),

@@ -12,8 +12,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from aiops_analysis.presentation import charts
-from aiops_analysis.presentation.style import CHART, DARK, LIGHT, PAIRS, contrast
-from tests import frames
+from aiops_analysis.presentation.series import sparkline
+from aiops_analysis.presentation.style import CHART, CHART_MARKS, DARK, GRAPHICS, HEAT, LIGHT, PAIRS, contrast
+from tests import frames, report_kinds
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGESTS = """
@@ -30,6 +31,7 @@ def drawn(recs) -> list[charts.Picture]:
         charts.before_after(recs, currency="USD"),
         charts.under_provisioned(recs),
         charts.completeness(frames.day_rows()),
+        charts.week_profile(report_kinds.profile()),
     ]
 
 
@@ -40,7 +42,7 @@ def python(code: str, seed: str) -> list[str]:
 
 def test_f59_svg_is_the_same_in_every_process() -> None:
     first = python(DIGESTS, "1")
-    assert len(set(first)) == 4
+    assert len(set(first)) == 5
     assert first == python(DIGESTS, "2")
     assert first == [hashlib.sha256(picture.svg.encode()).hexdigest() for picture in drawn(frames.calm())]
 
@@ -136,15 +138,15 @@ def test_many_namespaces_are_cut_and_the_chart_says_so() -> None:
 
 def test_a_sparkline_leaves_gaps_and_draws_the_request() -> None:
     nan = float("nan")
-    root = ET.fromstring(charts.sparkline([1.0, 2.0, nan, 4.0], 4.0, 'P95 "a" & b'))
+    root = ET.fromstring(sparkline([1.0, 2.0, nan, 4.0], 4.0, 'P95 "a" & b'))
     lines = [element.get("points") for element in root.iter() if element.tag.endswith("polyline")]
     # 96 x 24, edges of 2: x = 2, 32.67, 63.33, 94; y = 22 - v/4 x 20
     assert lines == ["2.0,17.0 32.7,12.0", "94.0,2.0 94.0,2.0"]
     assert root.get("aria-label") == 'P95 "a" & b'
     (request,) = [element for element in root.iter() if element.tag.endswith("line") and not element.tag.endswith("polyline")]
     assert request.get("y1") == "2.0"
-    assert "polyline" not in charts.sparkline([nan, nan])
-    assert "polyline" not in charts.sparkline([])
+    assert "polyline" not in sparkline([nan, nan])
+    assert "polyline" not in sparkline([])
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
@@ -155,8 +157,27 @@ def test_text_keeps_its_contrast(palette: dict[str, str]) -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
-def test_text_in_charts_keeps_its_contrast() -> None:
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_lines_that_mean_something_keep_their_contrast(palette: dict[str, str]) -> None:
+    assert {pair for pair in GRAPHICS if contrast(palette[pair[0]], palette[pair[1]]) < 3} == set()
+
+
+def test_every_colour_that_the_page_gives_to_text_or_lines_is_checked() -> None:
+    sheet = (ROOT / "aiops_analysis/presentation/templates/aiops/report.css").read_text(encoding="utf-8")
+    inks = set(re.findall(r"[{;]\s*color: var\(--(\w+)\)", sheet))
+    grounds = set(re.findall(r"background: var\(--(\w+)\)", sheet))
+    assert inks == {"ink", "quiet", "link", "good", "warn", "bad"}
+    assert grounds == {"page", "panel"}
+    assert {(ink, ground) for ink in inks for ground in grounds} <= set(PAIRS)
+    assert set(re.findall(r"opacity: (\S+);", sheet)) == {"1", ".5"}  # paler text has no contrast of its own; .5 is the axis
+
+
+def test_colours_in_charts_keep_their_contrast() -> None:
     assert min(contrast(CHART[ink], CHART["card"]) for ink in ("ink", "quiet")) >= 4.5
+    assert min(contrast(CHART[mark], CHART["card"]) for mark in CHART_MARKS) >= 3
+    assert min(contrast(ink, ground) for ground, ink in HEAT) >= 4.5
+    steps = [contrast(ground, CHART["card"]) for ground, _ in HEAT]
+    assert steps == sorted(steps)  # more is darker, in print and for colour-blind readers too
 
 
 def test_charts_do_not_change_their_frame() -> None:

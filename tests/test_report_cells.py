@@ -38,7 +38,7 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_every_figure_has_its_description(review: str) -> None:
-    figures = re.findall(r'<figure class="chart">(.*?)</figure>', review, re.DOTALL)
+    figures = re.findall(r'<figure class="chart" tabindex="0">(.*?)</figure>', review, re.DOTALL)
     assert len(figures) == 4
     for figure in figures:
         alt = re.match(r'<svg [^>]*role="img" aria-label="([^"]{40,})"', figure)

@@ -10,21 +10,25 @@ import pandas as pd
 
 from aiops_analysis.core.reasons import Reason
 from aiops_analysis.presentation import formats
-from aiops_analysis.presentation.charts import sparkline
 from aiops_analysis.presentation.escape import Html, element, join, name, text
+from aiops_analysis.presentation.series import sparkline
 from aiops_analysis.presentation.style import LAB_CSS
 
 __all__ = [
+    "CHANGES",
     "Column",
     "Table",
     "body",
     "cell",
+    "change_cell",
     "daily_cell",
     "measured_cell",
     "move_cell",
     "namespace_cell",
     "number_cell",
+    "p95_cell",
     "paper_cell",
+    "paragraph",
     "reasons_of",
     "records",
     "request_text",
@@ -32,6 +36,10 @@ __all__ = [
     "table",
     "workload_cell",
 ]
+
+CHANGES = {"decrease": "▼ decrease", "increase": "▲ increase", "keep": "= keep", "undetermined": "? not sized"}
+_SINCE = {"new": "new", "changed": "changed", "reversed": "reversed"}  # "same" and "" are not news
+_EFFECT = {"in place": "in place", "restart": "restarts pods"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Column:
     title: str
     number: bool = False
     note: str = ""  # second line of the head: a unit
+    plain: bool = False  # nothing to sort by
 
 
 def cell(*content: object, sort: object = None, number: bool = False, head: bool = False, kind: str = "") -> Html:
@@ -70,11 +79,16 @@ def number_cell(shown: object, value: Any, small: object = "") -> Html:
     return cell(shown, element("small", None, small) if small else "", sort=repr(float(value)) if formats.known(value) else "", number=True)
 
 
+def paragraph(words: str) -> Table:
+    """One or more plain paragraphs (an empty line parts them)."""
+    return Table(join(element("p", {"class": "lead"}, part) for part in words.split("\n\n") if part.strip()), words[:80])
+
+
 def _heads(columns: Sequence[Column]) -> Html:
     cells = (
         element(
             "th",
-            {"scope": "col", "class": "number" if c.number else None},
+            {"scope": "col", "class": " ".join(k for k, on in (("number", c.number), ("plain", c.plain)) if on) or None},
             c.title,
             element("small", None, c.note) if c.note else "",
         )
@@ -83,10 +97,13 @@ def _heads(columns: Sequence[Column]) -> Html:
     return element("thead", None, element("tr", None, *cells))
 
 
-def table(caption: str, columns: Sequence[Column], bodies: Iterable[Html], *, sortable: bool = False, note: str = "") -> Html:
-    """A table in a box that scrolls sideways on its own."""
+def table(
+    caption: str, columns: Sequence[Column], bodies: Iterable[Html], *, sortable: bool = False, note: str = "", kind: str = ""
+) -> Html:
+    """A table in a box that scrolls sideways on its own; ``kind`` is one more class of it."""
     inside = element("caption", None, caption, element("small", None, note) if note else "")
-    table = element("table", {"class": "sortable" if sortable else None}, inside, _heads(columns), *bodies)
+    classes = " ".join(part for part in ("sortable" if sortable else "", kind) if part) or None
+    table = element("table", {"class": classes}, inside, _heads(columns), *bodies)
     return element("div", {"class": "wide", "role": "region", "aria-label": caption, "tabindex": 0}, table)
 
 
@@ -132,19 +149,45 @@ def request_text(row: Mapping[str, Any], column: str, absent: str) -> str:
 
 
 def move_cell(row: Mapping[str, Any]) -> Html:
-    """Request now and recommended, and the limit below it; only today's when nothing is recommended. Sorted by the new request."""
+    """Request now and recommended, and the limit below it; only today's when nothing is recommended. Sorted by the new request.
+
+    Where a HorizontalPodAutoscaler scales on the resource, its target stands with each request: they change together.
+    """
     then = row["guarded_request"] if row["change"] != "undetermined" else row["current_request"]
     limit = element("small", None, "limit ", _move(row, "limit", "none"))
-    return cell(_move(row, "request", "not set"), limit, sort=repr(float(then)) if formats.known(then) else "", number=True)
+    pair = "pair" if formats.known(row["hpa_target"]) else ""
+    return cell(_move(row, "request", "not set"), limit, sort=repr(float(then)) if formats.known(then) else "", number=True, kind=pair)
 
 
 def _move(row: Mapping[str, Any], which: str, absent: str) -> Html:
     """One amount, or two with an arrow, the recommended one in bold."""
     now, then = (request_text(row, f"{when}_{which}", absent) for when in ("current", "guarded"))
+    if which == "request" and formats.known(row["hpa_target"]):
+        goal = row["hpa_target_new"] if formats.known(row["hpa_target_new"]) else row["hpa_target"]
+        now, then = (f"{n}, target\u00a0{formats.percent(t)}" for n, t in ((now, row["hpa_target"]), (then, goal)))
     if row["change"] == "undetermined":
         return text(now)
     target = element("strong", None, then)
     return target if now == then else join([f"{now} → ", target])
+
+
+def change_cell(row: Mapping[str, Any]) -> Html:
+    """The change in a word and a sign; below it the grade, how it takes effect, and what the last run said when that was something else."""
+    change, told = str(row["change"]), _SINCE.get(str(row["stability"]), "")
+    if told and formats.known(row["previous_request"]):
+        told = f"{told}, was {request_text(row, 'previous_request', '')}"
+    lines = [", ".join(part for part in (str(row["grade"]), _EFFECT.get(str(row["takes_effect"]), "")) if part), told]
+    small = (element("small", None, line) for line in lines if line)
+    return cell(CHANGES.get(change, change), *small, sort=change, kind=f"change-{change}" if change in CHANGES else "")
+
+
+def p95_cell(row: Mapping[str, Any]) -> Html:
+    """The P95 and the largest value, of how many runs when the container belongs to a Job."""
+    resource, runs = str(row["resource"]), int(row["runs"])
+    below = element("small", None, f"max {formats.amount(resource, row['max'])}")
+    of = element("small", None, f"of {formats.count(runs, 'run', 'runs')}") if runs else ""
+    value = row["p95"]
+    return cell(formats.amount(resource, value), of, below, sort=repr(float(value)) if formats.known(value) else "", number=True)
 
 
 def paper_cell(row: Mapping[str, Any]) -> Html:
@@ -174,4 +217,4 @@ def daily_cell(row: Mapping[str, Any]) -> Html:
     label = f"daily P95 from {formats.amount(resource, min(seen))} to {formats.amount(resource, max(seen))}, " + (
         f"request {formats.amount(resource, row['current_request'])}" if formats.known(row["current_request"]) else "no request"
     )
-    return cell(Html(sparkline(values, row["current_request"], label)), kind="spark")
+    return cell(sparkline(values, row["current_request"], label), kind="spark")

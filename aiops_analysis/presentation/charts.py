@@ -18,14 +18,14 @@ import pandas as pd
 
 from aiops_analysis.core.units import GIB
 from aiops_analysis.presentation import formats
-from aiops_analysis.presentation.escape import element, text
-from aiops_analysis.presentation.style import CHART
+from aiops_analysis.presentation.escape import text
+from aiops_analysis.presentation.style import CHART, HEAT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "before_after", "completeness", "overprovision_by_namespace", "sparkline", "under_provisioned"]
+__all__ = ["Picture", "before_after", "completeness", "overprovision_by_namespace", "under_provisioned", "week_profile"]
 
 _WIDE = 9.4  # [inch] at 72 points: 677 pt, about 900 px
 _ROW = 0.3  # [inch] height of one row of a chart
@@ -37,6 +37,9 @@ _STYLE: dict[Any, Any] = {
     "hatch.linewidth": 0.6,
     "text.parse_math": False,
 }
+#: Outline and hatch of the fills that are too light to be told from the card.
+_EDGES = {CHART["card"]: CHART["before"], CHART["spare"]: CHART["spare_edge"], CHART["tint"]: CHART["used"]}
+_WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def _share_bars(axes: Axes, frame: pd.DataFrame, shown: Sequence[str], resource:
             continue
         axes.barh(row, min(1 - spare, 1), height=0.62, color=CHART["used"], linewidth=0)
         if spare > 0:
-            axes.barh(row, spare, left=1 - spare, height=0.62, color=CHART["spare"], hatch="////", edgecolor=CHART["card"], linewidth=0)
+            edge = CHART["spare_edge"]
+            axes.barh(row, spare, left=1 - spare, height=0.62, color=CHART["spare"], hatch="////", edgecolor=edge, linewidth=0.6)
         said = (
             f"{formats.share(spare)} of {formats.total(resource, asked)}"
             if spare >= 0
@@ -115,7 +119,8 @@ def _share_bars(axes: Axes, frame: pd.DataFrame, shown: Sequence[str], resource:
 
 def before_after(recommendations: pd.DataFrame, top: int = 8, currency: str = "") -> Picture:
     """Which requests to lower first: the largest paper savings of each resource, today and recommended (RECOMMENDATIONS)."""
-    found = recommendations[recommendations["change"] == "decrease"].sort_values(["paper", "id"], ascending=[False, True])
+    quiet = recommendations["decided"] != ""
+    found = recommendations[(recommendations["change"] == "decrease") & ~quiet].sort_values(["paper", "id"], ascending=[False, True])
     panels = {r: part.head(top) for r, part in found.groupby("resource", sort=True)}
     saved = float(found["paper"].sum())
     alt = f"Requests to lower. {formats.count(len(found), 'row', 'rows')}, together {formats.money(saved, currency)} a month on paper"
@@ -133,7 +138,7 @@ def before_after(recommendations: pd.DataFrame, top: int = 8, currency: str = ""
 
 def under_provisioned(recommendations: pd.DataFrame, top: int = 10) -> Picture:
     """Which requests to raise, and by how much (RECOMMENDATIONS with change ``increase``)."""
-    found = recommendations[recommendations["change"] == "increase"]
+    found = recommendations[(recommendations["change"] == "increase") & (recommendations["decided"] == "")]
     growth = (found["guarded_request"] / found["current_request"]).fillna(0.0)  # from nothing: last, no factor can be said
     found = found.assign(growth=growth).sort_values(["growth", "id"], ascending=[False, True])
     panels = {r: part.head(top) for r, part in found.groupby("resource", sort=True)}
@@ -258,48 +263,62 @@ def _day_runs(axes: Axes, row: int, days: Sequence[str], shares: Sequence[float]
             continue
         colour, hatch = fill[looks[begin]]
         width = names.index(days[place - 1]) - names.index(days[begin]) + 1
-        edge = CHART["before"] if looks[begin] == "gone" else CHART["card"]
-        axes.barh(row, width, left=names.index(days[begin]), height=0.62, color=colour, hatch=hatch, edgecolor=edge, linewidth=0.6)
+        left = names.index(days[begin])
+        axes.barh(row, width, left=left, height=0.62, color=colour, hatch=hatch, edgecolor=_EDGES[colour], linewidth=0.6)
         begin = place
 
 
-def sparkline(values: Sequence[float], request: float = float("nan"), label: str = "") -> str:
-    """A small SVG of daily values with the request as a dashed line; days without a value are gaps (no matplotlib)."""
-    wide, high = 96, 24
-    seen = [v for v in values if formats.known(v)]
-    largest = max([*seen, request if formats.known(request) else 0.0], default=0.0) or 1.0
-    x = [2 + i * (wide - 4) / max(len(values) - 1, 1) for i in range(len(values))]
-    lines: list[list[str]] = [[]]
-    for place, value in zip(x, values, strict=True):
-        if formats.known(value):
-            lines[-1].append(f"{place:.1f},{high - 2 - value / largest * (high - 4):.1f}")
-        elif lines[-1]:
-            lines.append([])
-    parts = []
-    if formats.known(request):
-        level = f"{high - 2 - request / largest * (high - 4):.1f}"
-        parts.append(
-            element(
-                "line",
-                {"x1": 0, "x2": wide, "y1": level, "y2": level, "stroke": "currentColor", "stroke-dasharray": "3 2", "opacity": 0.55},
-            )
-        )
-    for line in filter(None, lines):
-        points = " ".join(line if len(line) > 1 else [line[0], line[0]])  # a round cap makes a lone day a dot
-        parts.append(
-            element(
-                "polyline", {"points": points, "fill": "none", "stroke": "currentColor", "stroke-width": 1.6, "stroke-linecap": "round"}
-            )
-        )
-    frame = {
-        "xmlns": "",
-        "viewBox": f"0 0 {wide} {high}",
-        "width": wide,
-        "height": high,
-        "role": "img",
-        "aria-label": label or "daily values",
-    }
-    return element("svg", frame, *parts)
+def week_profile(profile: pd.DataFrame) -> Picture:
+    """When the cluster is idle: P95 of every hour of the week in percent of the busiest hour, one panel per resource.
+
+    ``profile`` has the columns weekday (0 is Monday), hour (0-23, UTC), resource, p95 and requested [cores | bytes]; an hour without a row
+    or with a NaN is left empty.
+    """
+    panels = {str(r): part[part["p95"].notna()] for r, part in profile.groupby("resource", sort=True)}
+    panels = {r: part for r, part in panels.items() if len(part)}
+    alt = "When the cluster is idle, by hour of the week (UTC). " + " ".join(_week_said(r, part) for r, part in panels.items())
+
+    def draw(figure: Figure, high: float) -> None:
+        above = 0.82
+        for resource, part in panels.items():
+            axes = _panel(figure, high, 1.0, 8.2, len(_WEEK), top=above)
+            _hours(axes, resource, part)
+            above += len(_WEEK) * _ROW + 0.5
+
+    rows = len(_WEEK) * len(panels)
+    note = "Each number: P95 of that hour in percent of the busiest hour. Hours in UTC." if panels else ""
+    said = alt if panels else f"{alt}No hour was measured."
+    return _picture("When the cluster is idle", said, rows, draw, note, top=0.82 if panels else 0.5, extra=0.5 * max(len(panels) - 1, 0))
+
+
+def _week_said(resource: str, part: pd.DataFrame) -> str:
+    """Busiest and quietest hour, with what is requested in the busiest."""
+    ordered = part.sort_values(["p95", "weekday", "hour"], ascending=[False, True, True]).to_dict("records")
+    (busy, quiet), most = (ordered[0], ordered[-1]), float(ordered[0]["p95"])
+    busiest, quietest = (f"{_WEEK[int(row['weekday']) % 7]} {int(row['hour']):02d}:00" for row in (busy, quiet))
+    below = f" ({formats.share(quiet['p95'] / most)} of it)" if most > 0 else ""
+    asked = f"; requested {formats.total(resource, busy['requested'])}" if formats.known(busy["requested"]) else ""
+    return (
+        f"{formats.resource_name(resource)}: busiest {busiest} with {formats.total(resource, most)}, "
+        f"quietest {quietest} with {formats.total(resource, quiet['p95'])}{below}{asked}."
+    )
+
+
+def _hours(axes: Axes, resource: str, part: pd.DataFrame) -> None:
+    """One square for each hour with its number on it; what was not measured stays empty."""
+    axes.set_xlim(0, 24)
+    most = float(part["p95"].max())
+    head = f"{formats.resource_name(resource)}, 100 is {formats.total(resource, most)}"
+    axes.text(0, -1.05, head, fontweight="bold", color=CHART["ink"])
+    for row in part.to_dict("records"):
+        day, hour, share = int(row["weekday"]), int(row["hour"]), float(row["p95"]) / most if most > 0 else 0.0
+        ground, ink = HEAT[min(int(share * len(HEAT)), len(HEAT) - 1)]
+        axes.barh(day, 1, left=hour, height=1, color=ground, edgecolor=CHART["card"], linewidth=1)
+        axes.text(hour + 0.5, day, f"{share * 100:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
+    for place, name in enumerate(_WEEK):
+        axes.text(-0.2, place, name, ha="right", va="center", color=CHART["ink"])
+    for hour in range(0, 24, 3):
+        axes.text(hour, -0.6, f"{hour:02d}", ha="left", fontsize=7.5, color=CHART["quiet"])
 
 
 def _panel(figure: Figure, high: float, left: float, width: float, rows: int, *, top: float) -> Axes:
@@ -319,7 +338,7 @@ def _key(figure: Figure, high: float, entries: Sequence[tuple[str, str, str, str
     handles: list[Any] = []
     for kind, colour, hatch, label in entries:
         if kind == "patch":
-            edge = CHART["before"] if colour == CHART["card"] else CHART["card"]
+            edge = _EDGES.get(colour, CHART["card"])
             handles.append(Patch(facecolor=colour, hatch=hatch, edgecolor=edge, linewidth=0.6, label=label))
         else:
             hollow = CHART["card"] if kind == "o" else colour

@@ -20,6 +20,7 @@ __all__ = [
     "metric_name",
     "money",
     "per_month",
+    "percent",
     "resource_name",
     "share",
     "short",
@@ -91,6 +92,15 @@ def share(value: float) -> str:
     near_zero = 0 < percent < 0.5
     shown = f"{min(percent, 99.9):.1f}" if near_whole else f"{max(percent, 0.1):.1f}" if near_zero else f"{percent:.0f}"
     return f"{'−' if value < 0 else ''}{shown}{_SPACE}%"
+
+
+def percent(value: float) -> str:
+    """A number that is in percent already, as Kubernetes writes targets.
+
+    >>> percent(70), percent(float("nan"))
+    ('70\\xa0%', '–')
+    """
+    return f"{value:.0f}{_SPACE}%" if known(value) else UNKNOWN
 
 
 def money(value: float, currency: str = "") -> str:

@@ -228,7 +228,8 @@ def _figure(picture: Html, alt: str) -> Html:
     if picture.startswith("<svg") and " aria-label=" not in picture[: picture.index(">")]:
         picture = Html(f'<svg role="img" aria-label="{text(alt)}"{picture[4:]}')
     # the caption says what the picture's own description says already
-    return element("figure", {"class": "chart"}, picture, element("figcaption", {"aria-hidden": "true"}, alt))
+    # on a narrow screen a chart scrolls in its own box, by keyboard too
+    return element("figure", {"class": "chart", "tabindex": 0}, picture, element("figcaption", {"aria-hidden": "true"}, alt))
 
 
 def _text_block(words: str, kind: str) -> Html:

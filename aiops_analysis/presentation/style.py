@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CHART", "DARK", "LAB_CSS", "LIGHT", "PAIRS", "contrast", "variables"]
+__all__ = ["CHART", "CHART_MARKS", "DARK", "GRAPHICS", "HEAT", "LAB_CSS", "LIGHT", "PAIRS", "contrast", "variables"]
 
 #: Custom properties of the page in light mode and on paper.
 LIGHT = {
@@ -32,6 +32,8 @@ DARK = {
 }
 #: Text and the ground it stands on; each pair keeps a contrast of 4.5 in both modes.
 PAIRS = tuple((ink, ground) for ink in ("ink", "quiet", "link", "good", "warn", "bad") for ground in ("page", "panel", "mark"))
+#: Lines that carry meaning (series, borders of inputs, focus) and the ground below them; 3 in both modes is enough for those.
+GRAPHICS = tuple((line, ground) for line in ("ink", "quiet", "link", "good", "warn", "bad") for ground in ("page", "panel"))
 
 #: Charts stand on a light card in every mode. Fills are Okabe-Ito; what is written in colour is darker, to be read.
 CHART = {
@@ -44,7 +46,12 @@ CHART = {
     "short": "#d55e00",  # vermilion: what is missing
     "before": "#8a929c",  # grey: today
     "tint": "#cfe3f1",
+    "spare_edge": "#8f5f00",  # outline and hatch of orange, which is too light to stand on white alone
 }
+#: What is drawn in charts and has to be told from the card without a word beside it; each keeps 3.
+CHART_MARKS = ("used", "short", "before", "spare_edge")
+#: Steps of a heat map, from little to much: ground and the ink of the number on it.
+HEAT = (("#f1f6fb", "#1b1f24"), ("#cfe3f1", "#1b1f24"), ("#8fc0e0", "#1b1f24"), ("#0072b2", "#ffffff"), ("#004a7c", "#ffffff"))
 
 #: For JupyterLab, which has no style sheet of ours; the report leaves it out.
 LAB_CSS = (
@@ -52,7 +59,9 @@ LAB_CSS = (
     ".aiops th,.aiops td{text-align:left;vertical-align:top;padding:3px 8px}.aiops .number{text-align:right;white-space:nowrap;"
     "font-variant-numeric:tabular-nums}.aiops small{opacity:.75;display:block}.aiops ul{margin:0;padding-left:1.1em}"
     ".aiops .wide{overflow-x:auto}.aiops .headline{display:flex;flex-wrap:wrap;gap:24px;margin:8px 0}.aiops .headline>div{max-width:260px}"
-    ".aiops dt{font-weight:400;opacity:.75}.aiops dd{margin:0}.aiops dd.value{font-size:22px;font-weight:600}.aiops p{max-width:75ch}"
+    ".aiops dt{font-weight:400;opacity:.75}.aiops dd{margin:0}.aiops p{max-width:75ch}.aiops .label,.aiops .note{opacity:.75}"
+    ".aiops .value{font-size:22px;margin:0}.aiops .numbers{display:flex;flex-wrap:wrap;gap:2px 20px;margin:6px 0}"
+    ".aiops summary{cursor:pointer}"
 )
 
 

@@ -5,34 +5,27 @@ Own code: great_tables writes no ``<caption>``, no row scope, no ``data-sort``, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from aiops_analysis.analysis.savings import DEFAULT_PRICES, PriceBook
-from aiops_analysis.core.reasons import Code, refuses
 from aiops_analysis.presentation import formats
 from aiops_analysis.presentation.cells import (
     Column,
     Table,
     body,
     cell,
-    daily_cell,
-    measured_cell,
-    move_cell,
-    namespace_cell,
     number_cell,
-    paper_cell,
-    reasons_of,
+    paragraph,
     records,
-    request_text,
-    sentences,
     table,
-    workload_cell,
 )
 from aiops_analysis.presentation.escape import Html, element, join, name, text
+from aiops_analysis.presentation.habits import habits, stability
 from aiops_analysis.presentation.headlines import headline_cards, method_facts, policy_facts
+from aiops_analysis.presentation.recommended import biggest, left_alone, recommendations, under_provisioned
 
 if TYPE_CHECKING:
     from aiops_analysis.workflows.review import Review
@@ -43,6 +36,7 @@ __all__ = [
     "cards",
     "explanation",
     "findings",
+    "habits",
     "headline",
     "left_alone",
     "method",
@@ -50,34 +44,16 @@ __all__ = [
     "paragraph",
     "quality",
     "recommendations",
+    "stability",
     "under_provisioned",
 ]
 
-_CHANGES = {"decrease": "▼ decrease", "increase": "▲ increase", "keep": "= keep", "undetermined": "? not sized"}
 _STATUS = {
     "complete": "whole",
     "incomplete": "has holes, asked again at the next pull",
     "final_with_holes": "has holes for good",
     "missing": "not stored",
 }
-_WRONG = (Code.OOM_KILLED, Code.CENSORED, Code.UNDER_REQUESTED, Code.THROTTLED, Code.UPPER_EXCEEDS_REQUEST, Code.PEAK_GUARD, Code.BURSTY)
-_MOST = 200  # rows of one group; the table of recommendations has them all
-_LARGEST = 1_500_000  # characters of rows; the runner leaves out an output of 2 MB
-_GROUPS = {
-    Code.HPA_MANAGED: "Scaled by a HorizontalPodAutoscaler",
-    Code.SHORT_HISTORY: "History too short",
-    Code.FEW_WEEKDAYS: "Too few weekdays seen",
-    Code.NO_SAMPLES: "No usage measured",
-    Code.LOW_COMPLETENESS: "Too many samples missing",
-    Code.JOB: "Jobs, which are sized per run",
-    Code.OUT_OF_SCOPE: "Out of scope",
-    Code.GONE: "Does not run any more",
-}
-
-
-def paragraph(words: str) -> Table:
-    """One or more plain paragraphs (an empty line parts them)."""
-    return Table(join(element("p", {"class": "lead"}, part) for part in words.split("\n\n") if part.strip()), words[:80])
 
 
 def cards(items: Sequence[tuple[str, str, str, str]]) -> Table:
@@ -112,149 +88,6 @@ def findings(found: Sequence[Mapping[str, object]]) -> Table:
     return Table(element("ul", {"class": "findings"}, *items), formats.count(len(said), "finding", "findings"))
 
 
-def under_provisioned(recs: pd.DataFrame) -> Table:
-    """Containers that need more (RECOMMENDATIONS with change ``increase``): what is wrong, how much to add."""
-    found = [row for row in records(recs) if row["change"] == "increase"]
-    if not found:
-        return paragraph("No container is short of CPU or memory in this window.")
-    found.sort(key=lambda row: (not row["oom_kills"] > 0, not _hurts(row), -_growth(row), str(row["namespace"]), str(row["workload"])))
-    columns = [
-        Column("Namespace"),
-        Column("Workload", note="kind, container"),
-        Column("Resource"),
-        Column("What is wrong"),
-        Column("Request", True, "limit below; now → then"),
-        Column("Add per pod", True),
-        Column("Replicas", True),
-        Column("P95", True),
-        Column("Grade"),
-    ]
-    rows = [_short_row(row) for row in found]
-    title = f"Requests to raise: {formats.count(len(found), 'row', 'rows')}"
-    return Table(table(title, columns, [body(rows)], sortable=True), title)
-
-
-def _hurts(row: Mapping[str, Any]) -> bool:
-    """True when something is wrong already, and not only the room above the P95 is small."""
-    return any(reason.code in (Code.UNDER_REQUESTED, Code.CENSORED, Code.OOM_KILLED) for reason in reasons_of(row))
-
-
-def _growth(row: Mapping[str, Any]) -> float:
-    """How many times the request grows, to put the worst first."""
-    now, then = row["current_request"], row["guarded_request"]
-    return then / now if formats.known(then) and formats.known(now) and now > 0 else 0.0
-
-
-def _short_row(row: Mapping[str, Any]) -> list[Html]:
-    resource = str(row["resource"])
-    wrong = [reason for reason in reasons_of(row) if reason.code in _WRONG] or reasons_of(row)
-    said = sentences(wrong) if wrong else "The request leaves less room above the P95 than the rule asks for."
-    add = row["guarded_request"] - (row["current_request"] if formats.known(row["current_request"]) else 0.0)
-    return [
-        namespace_cell(row),
-        workload_cell(row),
-        cell(formats.resource_name(resource)),
-        cell(said, kind="reasons"),
-        move_cell(row),
-        number_cell(("+" if add > 0 else "") + formats.amount(resource, add), add),
-        number_cell(f"{row['replicas']:.3g}" if formats.known(row["replicas"]) else formats.UNKNOWN, row["replicas"]),
-        measured_cell(row, "p95"),
-        cell(row["grade"]),
-    ]
-
-
-def recommendations(recs: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> Table:
-    """Every row of RECOMMENDATIONS, largest paper saving first, with the reasons in full."""
-    found = records(
-        recs.sort_values(["paper", "namespace", "workload", "container", "resource"], ascending=[False, *[True] * 4], na_position="last")
-    )
-    columns = [
-        Column("Namespace"),
-        Column("Workload", note="kind, container"),
-        Column("Resource"),
-        Column("Change", note="confidence"),
-        Column("Request", True, "limit below; now → then"),
-        Column("P95", True, "max below"),
-        Column("Daily P95", note="dashed: request"),
-        Column("Over", True, "1 − P95/request"),
-        Column("Paper saving", True, f"{prices.currency} a month"),
-        Column("Reasons"),
-    ]
-    title = f"Recommendations: {formats.count(len(found), 'row', 'rows')}"
-    note = (
-        "Below each saving: amount freed per pod × price of a unit for a month × mean replicas. A dash is not known, never zero. "
-        f"Prices: {prices.source}."
-    )
-    return Table(table(title, columns, [*_as_many_as_fit(found, len(columns))], sortable=True, note=note), title)
-
-
-def _as_many_as_fit(found: Sequence[Mapping[str, Any]], width: int) -> Iterator[Html]:
-    """The rows, and below them how many stand in the file beside the report only."""
-    rows: list[Html] = []
-    size = 0
-    for row in found:
-        rows.append(element("tr", None, *_full_row(row)))
-        size += len(rows[-1])
-        if size > _LARGEST:
-            break
-    yield element("tbody", None, *rows)
-    if left := len(found) - len(rows):
-        said = f"{formats.count(left, 'more row is', 'more rows are')} in recommendations.csv beside this report."
-        yield element("tbody", None, element("tr", None, element("td", {"colspan": width}, said)))
-
-
-def _full_row(row: Mapping[str, Any]) -> list[Html]:
-    change, resource = str(row["change"]), str(row["resource"])
-    grade = element("small", None, str(row["grade"]))
-    return [
-        namespace_cell(row),
-        workload_cell(row),
-        cell(formats.resource_name(resource)),
-        cell(_CHANGES.get(change, change), grade, sort=change, kind=f"change-{change}" if change in _CHANGES else ""),
-        move_cell(row),
-        number_cell(formats.amount(resource, row["p95"]), row["p95"], f"max {formats.amount(resource, row['max'])}"),
-        daily_cell(row),
-        number_cell(formats.share(row["overprovision"]), row["overprovision"]),
-        paper_cell(row),
-        cell(sentences(reasons_of(row)), kind="reasons"),
-    ]
-
-
-def biggest(recs: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES, top: int = 8) -> Table:
-    """Before and after of the largest paper savings, beside what other rules would say (plain rule, KRR-like, VPA-like)."""
-    found = records(recs[recs["change"] == "decrease"].sort_values(["paper", "id"], ascending=[False, True]).head(top))
-    if not found:
-        return paragraph("No request is to be lowered in this window.")
-    columns = [
-        Column("Workload", note="kind, container"),
-        Column("Namespace"),
-        Column("Resource"),
-        Column("Request now", True),
-        Column("Recommended", True),
-    ]
-    columns += [
-        Column("Plain rule", True),
-        Column("KRR-like", True),
-        Column("VPA-like", True),
-        Column("Paper saving", True, f"{prices.currency} a month"),
-    ]
-    values = ("current_request", "guarded_request", "rule_request", "krr_request", "vpa_request")
-    rows = [
-        [
-            workload_cell(row),
-            namespace_cell(row),
-            cell(formats.resource_name(str(row["resource"]))),
-            *(measured_cell(row, v) for v in values),
-            paper_cell(row),
-        ]
-        for row in found
-    ]
-    title = f"Before and after: the {formats.count(len(found), 'largest saving', 'largest savings')}"
-    return Table(
-        table(title, columns, [body(rows)], note="KRR-like and VPA-like are shown to compare; only 'recommended' is meant."), title
-    )
-
-
 def namespaces(frame: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> Table:
     """Over-provisioning by namespace and resource (``review.namespaces``)."""
     columns = [Column("Namespace"), Column("Resource"), Column("Requested", True), Column("P95 usage", True)]
@@ -273,51 +106,6 @@ def namespaces(frame: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> Table
         )
     title = "Requests and P95 usage by namespace"
     return Table(table(title, columns, [body(rows)], sortable=True, note="Sums over containers and their mean replicas."), title)
-
-
-def left_alone(recs: pd.DataFrame) -> Table:
-    """Rows without a recommendation, grouped by the first reason that refuses one, with the date when there will be enough data."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in records(recs):
-        if row["change"] == "undetermined" or row["grade"] == "refused":
-            groups.setdefault(_group(row), []).append(row)
-    if not groups:
-        return paragraph("Nothing was left alone: every row has a recommendation.")
-    columns = [
-        Column("Workload", note="kind, container"),
-        Column("Namespace"),
-        Column("Resource"),
-        Column("Request", True),
-        Column("Why"),
-        Column("Enough data on"),
-    ]
-    bodies = [_group_body(title, groups[title], len(columns)) for title in sorted(groups, key=lambda title: (-len(groups[title]), title))]
-    rows = sum(len(group) for group in groups.values())
-    title = f"Left alone: {formats.count(rows, 'row', 'rows')}, by reason"
-    return Table(table(title, columns, bodies), title)
-
-
-def _group(row: Mapping[str, Any]) -> str:
-    first = next((reason.code for reason in reasons_of(row) if refuses(reason.code)), None)
-    return "No recommendation" if first is None else _GROUPS.get(first, str(first).replace("_", " "))
-
-
-def _group_body(title: str, rows: Sequence[Mapping[str, Any]], width: int) -> Html:
-    head = element("th", {"scope": "rowgroup", "colspan": width, "class": "group"}, f"{title} ({len(rows):,})")
-    lines = [element("tr", None, head)]
-    for row in rows[:_MOST]:
-        when = element("time", {"datetime": row["enough_on"]}, formats.day(str(row["enough_on"]))) if row["enough_on"] else formats.UNKNOWN
-        cells = [
-            workload_cell(row),
-            namespace_cell(row),
-            cell(formats.resource_name(str(row["resource"]))),
-            cell(request_text(row, "current_request", "not set"), number=True),
-        ]
-        lines.append(element("tr", None, *cells, cell(sentences(reasons_of(row)), kind="reasons"), cell(when)))
-    if len(rows) > _MOST:
-        more = f"and {len(rows) - _MOST:,} more, in the table of recommendations"
-        lines.append(element("tr", None, element("td", {"colspan": width}, more)))
-    return element("tbody", None, *lines)
 
 
 def quality(days: pd.DataFrame) -> Table:
