@@ -90,44 +90,54 @@ def profile_of_block(
     code: Ints = groups.ngroup().to_numpy(np.int64)
     figures = _Figures(groups.ngroups)
     calendar = calendar_of(window, policy, samples.shape[1])
+    limit = min(largest, _FLOAT32_MAX)
+    figures.weekends = _weekends(code, np.asarray(day, np.int64), samples, calendar, limit)
     for codes, index, cuts in _patterns(code, np.asarray(day, np.int64), calendar):
         many = max(1, _CHUNK // (index.shape[1] * samples.shape[1]))
         for at in range(0, len(codes), many):
-            part = _cleaned(samples[index[at : at + many]], min(largest, _FLOAT32_MAX))
-            figures.measure(codes[at : at + many], part, cuts, policy)
+            figures.measure(codes[at : at + many], _cleaned(samples[index[at : at + many]], limit), cuts, policy)
     first = np.unique(code, return_index=True)[1]
     names = {name: labels[name].iloc[first].to_numpy() for name in GROUP}
     return check(pd.DataFrame({**names, "resource": resource, **figures.columns(policy)}), PROFILE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cuts:
-    """Which samples of a segment, flattened, belong to which hours; ``weekends`` holds one index for each weekend."""
+def _weekends(code: Ints, day: Ints, samples: Samples, calendar: Calendar, largest: float) -> Ints:
+    """Weekends of each group with at least 12 h of usable samples, of those that the window holds for as long."""
+    groups, half_day = int(code.max()) + 1, int(samples.shape[1] * _HALF_DAY)
+    counts = np.zeros((len(calendar.weekend_steps), groups))
+    for number in np.unique(day):
+        run = calendar.weekend_run[number]
+        if run.max() < 0:
+            continue
+        rows = np.flatnonzero(day == number)
+        part = samples[rows]
+        usable = (part >= 0) & (part <= largest)
+        for weekend in np.unique(run[run >= 0]):
+            counts[weekend] += np.bincount(code[rows], np.count_nonzero(usable[:, run == weekend], axis=1), groups)
+    enough: Ints = (counts[calendar.weekend_steps >= half_day] >= half_day).sum(axis=0)
+    return enough
 
-    places: Mapping[str, Ints]
-    weekends: tuple[Ints, ...]
-    half_day: int  # steps
 
+def _patterns(code: Ints, day: Ints, calendar: Calendar) -> Iterator[tuple[Ints, Ints, Mapping[str, Ints]]]:
+    """Groups with equally many days of each kind: their codes, row numbers [n, rows], and which of the flattened samples each cut takes.
 
-def _patterns(code: Ints, day: Ints, calendar: Calendar) -> Iterator[tuple[Ints, Ints, _Cuts]]:
-    """Groups whose rows are of the same days: their codes, row numbers [n, rows], and the cuts that hold for all of them."""
-    order = np.lexsort((day, code))
+    Days are of one kind when their steps are of the same hours: a clock change apart, there are about four. Every pod-day of a group
+    counts alike, so the rows are put in order of their kind, and groups of pods that came and went share a pattern.
+    """
+    masks = np.concatenate([calendar.business, calendar.weekend, calendar.night], axis=1)
+    example, kind_of = np.unique(masks, axis=0, return_index=True, return_inverse=True)[1:]
+    kind = kind_of.ravel()[day]
+    order = np.lexsort((kind, code))
     edges = np.flatnonzero(np.diff(code[order], prepend=-1, append=-1))
     alike: dict[bytes, list[int]] = defaultdict(list)
     for group, (start, end) in enumerate(itertools.pairwise(edges)):
-        alike[day[order[start:end]].tobytes()].append(group)
+        alike[kind[order[start:end]].tobytes()].append(group)
     for pattern, groups in alike.items():
-        rows = np.frombuffer(pattern, np.int64)
-        index = order[edges[groups][:, None] + np.arange(len(rows))]
-        yield code[index[:, 0]], index, _cuts(rows, calendar)
-
-
-def _cuts(rows: Ints, calendar: Calendar) -> _Cuts:
-    business, weekend = calendar.business[rows], calendar.weekend[rows]
-    masks = {"business": business, "off": ~business, "weekend": weekend, "weekday": ~weekend, "night": calendar.night[rows]}
-    run, half_day = calendar.weekend_run[rows].ravel(), int(calendar.hour.shape[1] * _HALF_DAY)
-    weekends = tuple(np.flatnonzero(run == number) for number in np.unique(run[run >= 0]) if calendar.weekend_steps[number] >= half_day)
-    return _Cuts({name: np.flatnonzero(mask) for name, mask in masks.items()}, weekends, half_day)
+        days = example[np.frombuffer(pattern, kind.dtype)]
+        index = order[edges[groups][:, None] + np.arange(len(days))]
+        business, weekend, night = calendar.business[days], calendar.weekend[days], calendar.night[days]
+        cuts = {"business": business, "off": ~business, "weekend": weekend, "weekday": ~weekend, "night": night}
+        yield code[index[:, 0]], index, {name: np.flatnonzero(mask) for name, mask in cuts.items()}
 
 
 def _cleaned(part: Samples, largest: float) -> Samples:
@@ -148,19 +158,15 @@ class _Figures:
         self.weekends: Ints = np.zeros(groups, np.int64)
         self.idle: Floats = np.full(groups, np.nan)
 
-    def measure(self, codes: Ints, flat: Samples, cuts: _Cuts, policy: HoursPolicy) -> None:
-        """Fill in some groups from their samples [n, values]."""
-        missing = np.isnan(flat)
-        holes = bool(missing.any())
-        for place in cuts.weekends:
-            seen = len(place) - (missing[:, place].sum(axis=1) if holes else 0)
-            self.weekends[codes] += seen >= cuts.half_day
+    def measure(self, codes: Ints, flat: Samples, cuts: Mapping[str, Ints], policy: HoursPolicy) -> None:
+        """Fill in some groups from their samples [n, values], all but the weekends."""
+        holes = bool(np.isnan(flat).any())
         for name in _CUTS:  # business comes first: it is what idle is measured by
-            part = flat[:, cuts.places[name]]
-            count = part.shape[1] - (np.isnan(part).sum(axis=1) if holes else np.zeros(len(part), np.int64))
+            part = flat.take(cuts[name], axis=1, mode="clip")  # no index is outside; clipping skips the question
+            count = part.shape[1] - (np.count_nonzero(np.isnan(part), axis=1) if holes else np.zeros(len(part), np.int64))
             if name == "off":
                 level = _rounded_down(policy.idle_level * self.p95["business"][codes])
-                idle = (part <= level[:, None]).sum(axis=1)
+                idle = np.count_nonzero(part <= level[:, None], axis=1)
                 self.idle[codes] = np.where(np.isfinite(level) & (count > 0), idle / np.maximum(count, 1), np.nan)
             self.p95[name][codes], self.samples[name][codes] = _p95(part, count), count
 
