@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiops_analysis.evidence.record import Record
     from aiops_analysis.sources.prometheus import Prometheus
     from aiops_analysis.sources.promql import Scope
+    from aiops_analysis.workflows.review import Beside
 
 __all__ = ["Finished", "Run", "start_run"]
 
@@ -119,6 +120,14 @@ class Run:
     def names(self) -> Mapping[str, str]:
         """The server's own names of metrics, by their usual ones."""
         return self.settings.prometheus.names
+
+    @property
+    def beside(self) -> Beside:
+        """What the review is read beside: the decision records, and the last run of this notebook on this cluster."""
+        from aiops_analysis.workflows.review import Beside
+        from aiops_analysis.workflows.stability import last_run
+
+        return Beside(self.settings.records, last_run(self.settings.reports, self.notebook.name, self.cluster, self.started))
 
     def note(self, text: str) -> None:
         """Keep a sentence for the notes of evidence.json."""

@@ -36,6 +36,7 @@ NEIGHBOURS = {
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),
+    *(("workflows.review", f"workflows.{part}") for part in ("decisions", "habits", "happened", "stability", "top")),
     ("workflows", "workflows.door"),
     ("workflows", "workflows.facts"),
     ("workflows", "workflows.job_runs"),

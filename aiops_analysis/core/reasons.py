@@ -58,6 +58,7 @@ class Code(StrEnum):
     OUT_OF_SCOPE = "out_of_scope"  # no owner, static, GPU or Windows
     GONE = "gone"  # the workload does not run any more
     DROPPED_VALUES = "dropped_values"  # impossible values were left out of the statistics
+    ANECDOTE = "anecdote"  # from kubectl top texts: nobody measured between them
     DOWNSAMPLED = "downsampled"  # the source keeps averages only, peaks are flattened
     NO_PRICE = "no_price"  # no usable price for this row
 

@@ -14,7 +14,7 @@ from aiops_analysis.core.names import visible
 from aiops_analysis.core.schema import KEY
 from aiops_analysis.sources.records import read_folder
 
-__all__ = ["decided"]
+__all__ = ["decided", "quiet_until"]
 
 #: The code of the finding by what a decision means today; quiet rows are no finding, the report counts them.
 _CODES = {"expired": "decision_expired", "changed": "decision_woken", "waiting": "decision_not_seen", "seen": "decision_seen"}
@@ -37,6 +37,12 @@ def decided(
     heard_of = heard(recommendations, mine, day, policy=policy)
     findings += [_finding(one) for one in heard_of if one.state != "quiet" and not (one.state == "seen" and one.decision.implemented_on)]
     return quiet(recommendations, mine, day, policy=policy), tuple(findings)
+
+
+def quiet_until(adr_dir: Path) -> dict[str, str]:
+    """The last quiet day (ISO date) of each record that has one, by id."""
+    guarded = ((one.id, one.guard) for one in read_folder(adr_dir).decisions if one.guard is not None)
+    return {record: guard.expires.isoformat() for record, guard in guarded if guard.expires is not None}
 
 
 def _finding(one: Heard) -> dict[str, object]:

@@ -69,14 +69,16 @@ def by_namespace(recommendations: pd.DataFrame) -> pd.DataFrame:
 
 def figures_of(recommendations: pd.DataFrame, days: pd.DataFrame, window: Window, prices: PriceBook) -> dict[str, Figure]:
     """The flat figures of the report and of evidence.json; None is "not known", never 0."""
-    sized = recommendations[recommendations["grade"] != "refused"]
+    # what a person decided against is no saving that waits
+    sized = recommendations[(recommendations["grade"] != "refused") & (recommendations["decided"] == "")]
     out: dict[str, Figure] = {
         "window_days": sum(1 for _ in window.days()),
         "days_stored": int(days.loc[days["status"] != "missing", "day"].nunique()),
         "workload_containers": len(recommendations.drop_duplicates(list(GROUP))),
         "rows": len(recommendations),
         "rows_recommended": len(sized),
-        "rows_refused": len(recommendations) - len(sized),
+        "rows_refused": int((recommendations["grade"] == "refused").sum()),
+        "rows_decided": int(((recommendations["grade"] != "refused") & (recommendations["decided"] != "")).sum()),
         "currency": prices.currency,
         "price_source": prices.source,
         "paper_month": _sum(sized["paper"]),

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 
 import pandas as pd
 
+from aiops_analysis.analysis.hours import HoursPolicy
 from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.rightsizing import recommend
 from aiops_analysis.analysis.savings import PriceBook, paper
 from aiops_analysis.core.errors import NotEnoughData, StoreCorrupt
+from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.core.schema import GROUP, METRICS
 from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.decisions import decided, quiet_until
 from aiops_analysis.workflows.door import door_findings, left_out
 from aiops_analysis.workflows.facts import facts_of
 from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, notes_of, summary_of
+from aiops_analysis.workflows.habits import habits_of, idle_of, with_business
+from aiops_analysis.workflows.happened import events_of
 from aiops_analysis.workflows.measure import ALL_KINDS
 from aiops_analysis.workflows.measured import usage_in
+from aiops_analysis.workflows.stability import since_last_run
+from aiops_analysis.workflows.top import anecdotal, sober
 
-__all__ = ["Review", "monthly", "quality", "review_window"]
+__all__ = ["Beside", "Review", "monthly", "quality", "review_window"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,20 @@ class Review:
     queries: Mapping[str, str]
     source: Mapping[str, str]
     notes: tuple[str, ...]
+    events: pd.DataFrame  # what happened to a row's container by day
+    week: pd.DataFrame  # the cluster's P95 by weekday and hour
+    habits: pd.DataFrame  # what is idle: one row per finding
+    changed: pd.DataFrame  # rows that are not what the last run said
+    until: Mapping[str, str]  # decision record -> ISO date until which it keeps its rows quiet
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a review is read beside: decision records, the last run, and the hours of business."""
+
+    adr_dir: Path | None = None
+    last_run: Path | None = None
+    hours: HoursPolicy | None = None
 
 
 def review_window(store: Store, *, days: int, last: date | None = None) -> Window:
@@ -59,15 +81,16 @@ def review_window(store: Store, *, days: int, last: date | None = None) -> Windo
     return Window.of_days(last or stored[-1], days)
 
 
-def monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBook) -> Review:
+def monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBook, beside: Beside | None = None) -> Review:
     """The review of a window. Damaged days are moved aside, named in the findings and left out.
 
     Raises NotEnoughData when no day of the window is stored.
     """
+    beside = beside or Beside()
     damaged: list[str] = []
     for _ in range(len(ALL_KINDS) * len(list(window.days())) + 1):  # every turn but the last moves one day of one kind aside
         try:
-            return _monthly(store, window, policy, prices, damaged)
+            return _monthly(store, window, policy, prices, beside, damaged)
         except StoreCorrupt as error:
             damaged.append(_move_aside(store, window, error))
     raise StoreCorrupt(f"the history {store.path} is damaged throughout: {damaged[-1]}")
@@ -83,18 +106,22 @@ def _move_aside(store: Store, window: Window, error: StoreCorrupt) -> str:
     raise error
 
 
-def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBook, damaged: list[str]) -> Review:
+def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBook, beside: Beside, damaged: list[str]) -> Review:
     days = quality(store, window)
     if not (days["status"] != "missing").any():
         raise NotEnoughData(f"no day of {window.as_dict()['start']} to {window.as_dict()['end']} is stored for cluster {store.cluster!r}")
-    facts = facts_of(store, window)
+    facts = sober(store, window, facts_of(store, window))
     usage = usage_in(store, window, facts, policy)
     facts = _with_memory_at_kill(facts, usage)
     bounds = read_frame(store, "bounds", window.days())
-    recommendations = paper(recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds), prices)
-    namespaces = by_namespace(recommendations)
+    sized = recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds)
+    seen = habits_of(store, window, beside.hours)
+    found = with_business(paper(_graded(store, window, sized), prices), seen)
+    idle = idle_of(seen, found, usage, facts, currency=prices.currency)
+    recommendations, changed, said = _beside(found, beside, store.cluster, policy, window)
     figures = figures_of(recommendations, days, window, prices)
     queries, source = _origin(store, window)
+    findings = findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1])
     return Review(
         cluster=store.cluster,
         window=window,
@@ -103,15 +130,50 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         recommendations=recommendations,
         usage=usage,
         days=days,
-        namespaces=namespaces,
+        namespaces=by_namespace(recommendations),
         figures=figures,
-        findings=(*findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1]), *door_findings(store, window)),
+        findings=(*findings, *_anecdotes(store, window), *door_findings(store, window), *idle.findings, *said),
         summary=summary_of(store.cluster, window, figures),
-        fingerprint=store.fingerprint(ALL_KINDS, window.days()),
+        fingerprint=store.fingerprint((*ALL_KINDS, "workloads"), window.days()),
         queries=queries,
         source=source,
         notes=notes_of(policy, prices, window),
+        events=events_of(store, window),
+        week=seen.week,
+        habits=idle.workloads,
+        changed=changed,
+        until={} if beside.adr_dir is None else quiet_until(beside.adr_dir),
     )
+
+
+def _beside(
+    found: pd.DataFrame, beside: Beside, cluster: str, policy: SizingPolicy, window: Window
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Mapping[str, object], ...]]:
+    """RECOMMENDATIONS compared with the last run and under the decisions of people, what changed since, and the findings of both."""
+    since = since_last_run(found, beside.last_run, cluster=cluster, policy=policy, window=window)
+    changed = since.rows[since.rows["stability"] != "same"]
+    if beside.adr_dir is None:
+        return since.recommendations, changed, since.findings
+    # what has expired is decided by the window, so that a review of a past month is the same again
+    last = window.end.date() - timedelta(days=1)
+    recommendations, said = decided(since.recommendations, beside.adr_dir, cluster, last, policy=policy)
+    return recommendations, changed, (*since.findings, *said)
+
+
+def _graded(store: Store, window: Window, sized: pd.DataFrame) -> pd.DataFrame:
+    """RECOMMENDATIONS that rest on texts of kubectl top are graded low and say so: nobody measured between the texts."""
+    anecdote = anecdotal(store, window)
+    if anecdote is None:
+        return sized
+    reason = Reason(Code.ANECDOTE, "It rests on texts of kubectl top: nobody measured between them.", {"days": list(anecdote.days["day"])})
+    reasons = [[*said, reason] for said in sized["reasons"]]
+    grade = sized["grade"].where(sized["grade"] == "refused", "low")
+    return sized.assign(grade=grade, reasons=pd.Series(reasons, index=sized.index, dtype="object"))
+
+
+def _anecdotes(store: Store, window: Window) -> list[Mapping[str, object]]:
+    anecdote = anecdotal(store, window)
+    return [] if anecdote is None else [anecdote.finding]
 
 
 def _with_memory_at_kill(facts: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
