@@ -182,6 +182,14 @@ def _check_metrics(names: Mapping[str, str]) -> None:
             raise SettingsError(f"prometheus.names.{ours} is {visible(theirs)!r}, which is not a metric name")
 
 
+def _check_command(command: Iterable[str], where: str) -> None:
+    """Raises SettingsError for a token command that is given a secret as an argument, which every process list would show."""
+    if any(looks_secret("", part) or _SECRET_ARGUMENT.fullmatch(part) for part in command):
+        raise SettingsError(
+            f"prometheus.token_command ({where}) holds what looks like a secret; let the program read it from its environment or a file"
+        )
+
+
 class _Environment(EnvSettingsSource):
     """The environment that was handed in, not the one of the process."""
 
@@ -250,11 +258,7 @@ def read(flags: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Se
     if model.prometheus.url:
         check_url(model.prometheus.url)
     _check_metrics(model.prometheus.names)
-    if any(looks_secret("", part) or _SECRET_ARGUMENT.fullmatch(part) for part in model.prometheus.token_command):
-        raise SettingsError(
-            f"prometheus.token_command ({origins.get('prometheus.token_command', 'unknown origin')}) holds what looks like a secret; let the "
-            "program read it from its environment or a file"
-        )
+    _check_command(model.prometheus.token_command, origins.get("prometheus.token_command", "unknown origin"))
     return from_plain({**model.model_dump(), "insecure": insecure, "home": home, "config_file": path, "origins": origins})
 
 
