@@ -37,7 +37,7 @@ def test_f14_each_kind_is_one_finding_that_names_the_containers(tmp_path):
         ("repaired_values", "unsorted", 4),
     ]
     assert found[0]["message"] == "1 value was no number (NaN), and left out"
-    assert found[1]["message"].endswith("of which the first counts: cpu_usage of shop/web/app (5)")
+    assert found[1]["message"].endswith("of a series that came twice, of which the first counts: cpu_usage of shop/web/app (5)")
     assert found[2]["message"] == "4 values were back in time, and put in order: cpu_usage of shop/web/app (4)"
 
 

@@ -126,16 +126,16 @@ def test_f14_what_the_source_left_out_is_counted_by_series_where_it_says_which()
 
 
 def test_f16_two_things_under_one_name_are_left_out_by_name():
-    """15 of 288 samples with another value of the same time are above a twentieth (14.4), 14 are a stumble of a clock."""
+    """15 samples too many in 288 steps are above a twentieth (14.4), 14 are a stumble of a clock."""
     key = tuple(sorted(POD.items()))
-    found = Ranged([POD], np.ones((1, 288), np.float32), odd={"conflict": 15}, named={key: {"conflict": 15}})
+    found = Ranged([POD], np.ones((1, 288), np.float32), odd={"crowded": 15}, named={key: {"crowded": 15}})
     got = day(cpu_usage=found)
     assert np.isnan(got.matrices["cpu_usage"][1]).all()
     assert [(d["kind"], d["count"], d["pod"]) for d in got.dropped["cpu_usage"]] == [
-        ("conflict", 15, "web-1"),
+        ("crowded", 15, "web-1"),
         ("two_in_one", 288, "web-1"),
     ]
-    few = Ranged([POD], np.ones((1, 288), np.float32), odd={"conflict": 14}, named={key: {"conflict": 14}})
+    few = Ranged([POD], np.ones((1, 288), np.float32), odd={"crowded": 14}, named={key: {"crowded": 14}})
     assert (day(cpu_usage=few).matrices["cpu_usage"][1] == 1).all()
 
 

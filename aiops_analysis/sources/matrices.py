@@ -46,8 +46,8 @@ class Matrix:
     """Label sets, their samples [rows, columns] with NaN for missing, and counts of what was not a plain sample on the grid.
 
     Kinds: ``nan``, ``infinite`` (and larger than the type of the matrix holds), ``unreadable``, ``off_grid`` (put on the nearest step),
-    ``outside`` (dropped), ``unsorted`` (put in order), ``duplicate`` (the first counts), ``conflict`` (another value of the very same
-    time; the first counts), ``histogram``, ``bad_text``.
+    ``outside`` (dropped), ``unsorted`` (put in order), ``crowded`` (more than one sample of a series in a step; the nearest counts, then
+    the first), ``duplicate`` (the same series twice; the first counts), ``histogram``, ``bad_text``.
     ``named`` are the same counts by label set, for the series that have any.
     """
 
@@ -208,10 +208,7 @@ def _place(row: np.ndarray, times: np.ndarray, values: np.ndarray, grid: Grid, o
     odd["off_grid"] += int((away > 0).sum())
     order = np.lexsort((away, column))
     steps, first = np.unique(column[order], return_index=True)
-    by_time = np.argsort(times, kind="stable")
-    conflicts = int(((np.diff(times[by_time]) == 0) & (np.abs(np.diff(values[by_time])) > 0)).sum())
-    odd["conflict"] += conflicts
-    odd["duplicate"] += len(column) - len(steps) - conflicts
+    odd["crowded"] += len(column) - len(steps)
     row[steps] = values[order[first]]
 
 

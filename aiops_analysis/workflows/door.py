@@ -20,11 +20,11 @@ _IMPOSSIBLE: Mapping[str, str] = {
     "infinite": "infinite or too large, and left out",
     "unreadable": "no number at all, and left out",
     "histogram": "a histogram, and left out",
-    "two_in_one": "of a series that often has two values of one time, and left out: two things share its name",
+    "two_in_one": "of a series with more than one value in many steps, and left out: two things share its name",
 }
 _REPAIRED: Mapping[str, str] = {
-    "duplicate": "a second value of the same step, of which the first counts",
-    "conflict": "another value of the very same time, of which the first counts",
+    "crowded": "too many for their step, of which the nearest counts",
+    "duplicate": "of a series that came twice, of which the first counts",
     "outside": "of a time that was not asked for, and left out",
     "unsorted": "back in time, and put in order",
     "off_grid": "between two steps, and put on the nearest",

@@ -25,7 +25,7 @@ from aiops_analysis.workflows.objects import Answer, Apart, Owners, hpas_frame, 
 __all__ = ["DayFrames", "Question", "RangeSource", "Split", "day_questions", "day_result"]
 
 _ABOVE_CAPACITY = 1.05  # methods.md I-11
-_TWO_IN_ONE = 0.05  # share of a day's samples with another value of the same time
+_TWO_IN_ONE = 0.05  # share of a day's steps with a sample too many
 _OWNERS = ("owner", "replicaset_owner", "job_owner", "workload_relabel")
 _FACTS = (*_OWNERS, "images", "init_images", "gpus", "pod_info", "node_labels", "node_info", "hpa_info")
 _PODS = ("requests", "limits", "init_requests", "init_limits", "phase")
@@ -243,7 +243,7 @@ def _at_the_door(
     top = ceiling.of_rows(_UNIT[metric], labels) if metric in _UNIT else np.full(len(labels), np.inf)
     with np.errstate(invalid="ignore"):
         bad = {"negative": samples < 0, "above_capacity": samples > top[:, None]}
-    if any(entry["kind"] == "conflict" for entry in odd):
+    if any(entry["kind"] == "crowded" for entry in odd):
         bad["two_in_one"] = _two_in_one(labels, samples, odd)[:, None] & np.isfinite(samples)
     dropped = list(odd)
     out = samples
@@ -259,11 +259,11 @@ def _at_the_door(
 
 
 def _two_in_one(labels: pd.DataFrame, samples: np.ndarray, odd: Sequence[Mapping[str, object]]) -> np.ndarray:
-    """Which series have so often two values of one time that they are two things under one name: neither can be told from the other."""
-    conflicts = {
-        tuple(entry[name] for name in LABELS): int(str(entry["count"])) for entry in odd if entry["kind"] == "conflict" and "pod" in entry
+    """Which series have so many samples too many that they are two things under one name: neither can be told from the other."""
+    crowded = {
+        tuple(entry[name] for name in LABELS): int(str(entry["count"])) for entry in odd if entry["kind"] == "crowded" and "pod" in entry
     }
-    counts = np.array([conflicts.get(key, 0) for key in labels[list(LABELS)].itertuples(index=False, name=None)])
+    counts = np.array([crowded.get(key, 0) for key in labels[list(LABELS)].itertuples(index=False, name=None)])
     return counts > _TWO_IN_ONE * np.isfinite(samples).sum(axis=1)
 
 

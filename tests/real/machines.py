@@ -53,13 +53,17 @@ class Part:
 
 
 class Machines:
-    """The source; ``frame`` as of at_step_ends, in the order in which samples were recorded."""
+    """The source; ``frame`` as of at_step_ends, in the order in which samples were recorded.
+
+    A machine is there for the whole of a day on which it has a sample; with ``together`` only at steps with one, as where one recorder
+    stopped and started for everything.
+    """
 
     url = "recorded machines"
     requests_made = 0
 
-    def __init__(self, frame: pd.DataFrame, namespace: str = "hosting") -> None:
-        self.namespace = namespace
+    def __init__(self, frame: pd.DataFrame, namespace: str = "hosting", *, together: bool = False) -> None:
+        self.namespace, self.together = namespace, together
         self.days: dict[int, list[Part]] = {}
         names = ("cpu", "memory", "cores", "bytes")
         for (day, name), part in frame.groupby([(frame["stamp"] - 1) // DAY, "machine"], sort=True):
@@ -114,7 +118,7 @@ class Machines:
             elif metric == "container_memory_working_set_bytes":
                 yield pod | {"container": "machine"}, part.pairs("memory")
             elif metric == "kube_pod_status_phase":
-                yield pod, [[stamp, "1"] for stamp in columns]
+                yield pod, [[stamp, "1"] for stamp in (sorted(set(part.stamps)) if self.together else columns)]
             elif metric in ("kube_pod_container_resource_requests", "kube_node_status_capacity"):
                 whose = node if metric == "kube_node_status_capacity" else pod | node | {"container": "machine"}
                 for resource, column in (("cpu", "cores"), ("memory", "bytes")):
