@@ -198,8 +198,8 @@ def test_nightly_report_is_a_run_each_night(inventory, demo_cluster: DemoCluster
 
 def test_size_of_the_cluster(inventory) -> None:
     running = inventory[inventory["last_seen"] == inventory["last_seen"].max()].drop_duplicates(["namespace", "pod"])
-    assert 30 <= len(running) <= 45
-    assert 15 <= inventory.drop_duplicates(["namespace", "workload_kind", "workload"]).shape[0] <= 28
+    assert 30 <= len(running) <= 50
+    assert 15 <= inventory.drop_duplicates(["namespace", "workload_kind", "workload"]).shape[0] <= 30
     assert set(inventory["qos"]) == {"Guaranteed", "Burstable", "BestEffort"}
     assert {"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod"} == set(inventory["workload_kind"])
 
@@ -319,7 +319,7 @@ def test_two_demos_are_equal_and_pinned(demo_cluster: DemoCluster) -> None:
     other.matrices(some[1])  # the order of questions does not matter
     assert digest(demo_cluster, some) == digest(other, some)
     # a change of this number changes data/demo: run `make demo` with it
-    assert digest(other, some) == "1dfe16855ecf912da609682bf6b62cc9506f1787a207db6f8a7beb5aa0da4648"
+    assert digest(other, some) == "67cf1fa25f7cdf2c0c1cc8662cddc9abd946c54ffc0904245dbed85b174f5bdd"
 
 
 def test_another_seed_is_another_cluster_with_the_same_story(demo_cluster: DemoCluster) -> None:

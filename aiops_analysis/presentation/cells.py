@@ -133,7 +133,8 @@ def sentences(found: Iterable[Reason]) -> Html:
 
 def workload_cell(row: Mapping[str, Any]) -> Html:
     """Workload, and below it kind and container; the head says so once."""
-    where = join([name(row["workload_kind"]), ", ", name(row["container"])])
+    container = [", ", name(row["container"])] if row["container"] else []  # a whole workload has none
+    where = join([name(row["workload_kind"]), *container])
     return cell(element("bdi", None, name(row["workload"])), element("small", None, where), sort=str(row["workload"])[:80], head=True)
 
 

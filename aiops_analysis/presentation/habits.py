@@ -27,6 +27,7 @@ __all__ = ["habits", "stability"]
 
 _FINDINGS = {
     "abandoned": "Abandoned: nothing seems to use it",
+    "possibly_abandoned": "Possibly abandoned: next to no CPU; check before deleting",
     "off_hours": "Idle outside working hours",
     "weekend_dip": "Much quieter at weekends",
 }
@@ -55,19 +56,21 @@ def habits(found: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> Table:
     return Table(table(title, columns, bodies), title)
 
 
-def stability(changes: pd.DataFrame) -> Table:
+def stability(changes: pd.DataFrame, last_run: str = "") -> Table:
     """Recommendations that are not what the last run said, grouped by what happened to them.
 
     Columns: namespace, workload_kind, workload, container, resource, before and now [cores | bytes], stability (new, changed, reversed,
-    gone) and message.
+    gone) and message. ``last_run`` names the run that they are compared with, "" when there is none.
     """
+    if not last_run:
+        return paragraph("There is no earlier run of this cluster to compare with.")
     if changes.empty:
         return paragraph("Nothing changed its mind: every recommendation is what the last run said.")
     columns = [Column("Workload", note="kind, container"), Column("Namespace"), Column("Resource")]
     columns += [Column("Recommended", True, "last run → now"), Column("Why")]
     groups = _grouped(changes, "stability", _CHANGED)
     bodies = [_body(_CHANGED.get(kind, kind), rows, len(columns), _change_row) for kind, rows in groups.items()]
-    title = f"Since the last run: {formats.count(len(changes), 'change', 'changes')}"
+    title = f"Since the run {last_run[:40]}: {formats.count(len(changes), 'change', 'changes')}"
     return Table(table(title, columns, bodies), title)
 
 

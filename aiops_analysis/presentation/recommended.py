@@ -44,7 +44,19 @@ from aiops_analysis.presentation.rows import Around, more, opened
 
 __all__ = ["biggest", "left_alone", "recommendations", "under_provisioned"]
 
-_WRONG = (Code.OOM_KILLED, Code.CENSORED, Code.UNDER_REQUESTED, Code.THROTTLED, Code.UPPER_EXCEEDS_REQUEST, Code.PEAK_GUARD, Code.BURSTY)
+_WRONG = (
+    Code.OOM_KILLED,
+    Code.CENSORED,
+    Code.UNDER_REQUESTED,
+    Code.THROTTLED,
+    Code.UPPER_EXCEEDS_REQUEST,
+    Code.PEAK_GUARD,
+    Code.BURSTY,
+    Code.NO_REQUEST,
+    Code.LARGER_THAN_NODE,
+    Code.QUOTA,
+    Code.QOS_GUARANTEED,
+)
 _OPENED = 200  # rows that open to their days, of one table
 _LARGEST = 1_800_000  # characters of the recommendations with their list; the runner leaves out an output of 2 MB
 _RAISED = 600_000  # the same of the requests to raise, which are all among the recommendations again
@@ -118,7 +130,7 @@ def _growth(row: Mapping[str, Any]) -> float:
 
 def _short_row(row: Mapping[str, Any]) -> list[Html]:
     resource = str(row["resource"])
-    wrong = [reason for reason in reasons_of(row) if reason.code in _WRONG] or reasons_of(row)
+    wrong = [reason for reason in reasons_of(row) if reason.code in _WRONG]
     said = sentences(wrong) if wrong else "The request leaves less room above the P95 than the rule asks for."
     add = row["guarded_request"] - (row["current_request"] if formats.known(row["current_request"]) else 0.0)
     return [

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from aiops_analysis.sources.demo_model import Bound, Hpa, Moment, Node, Shape
 
-__all__ = ["BOUNDS", "DATABASE", "HPAS", "NODES", "OFFICE", "QUIET", "RECLAIMED", "SHOP", "STEADY"]
+__all__ = ["BOUNDS", "CLOSED", "DATABASE", "HPAS", "NODES", "OFFICE", "QUIET", "RECLAIMED", "SHOP", "STEADY"]
 
 STEADY = Shape(
     (74, 73, 72, 72, 72, 74, 78, 84, 91, 97, 99, 100, 98, 98, 100, 99, 97, 94, 90, 86, 83, 80, 78, 76), (100, 100, 101, 100, 99, 91, 90)
 )
+#: A test environment that nobody uses at night and at weekends.
+CLOSED = Shape((4, 4, 4, 4, 4, 4, 6, 12, 88, 96, 99, 100, 96, 98, 100, 98, 94, 86, 10, 5, 4, 4, 4, 4), (100, 101, 102, 100, 98, 6, 6))
 OFFICE = Shape(
     (22, 20, 19, 19, 20, 24, 33, 50, 72, 89, 96, 100, 95, 96, 99, 98, 94, 86, 72, 58, 46, 37, 30, 25), (100, 102, 103, 101, 97, 58, 54)
 )

@@ -8,7 +8,7 @@ a JVM, a hot pod, a mesh, nightly jobs, a spot node that was taken away.
 from __future__ import annotations
 
 from aiops_analysis.sources.demo_model import Container, Moment, Revision, Shape, Workload
-from aiops_analysis.sources.demo_places import DATABASE, OFFICE, QUIET, SHOP, STEADY
+from aiops_analysis.sources.demo_places import CLOSED, DATABASE, OFFICE, QUIET, SHOP, STEADY
 
 __all__ = ["WORKLOADS"]
 
@@ -308,7 +308,7 @@ WORKLOADS = (
             Container(
                 "clickhouse",
                 "docker.io/clickhouse/clickhouse-server",
-                (1000, 2000),
+                (1500, 3000),
                 (12288, 13312),
                 720,
                 10080,
@@ -356,6 +356,15 @@ WORKLOADS = (
         (Container("backend", f"{_HOME}/todo/backend", (500, 2000), (1024, 4096), 6, 138, OFFICE, days=700, slow=300, leak=12),),
         (4,),
         (Revision("2.8.0"), Revision("2.9.0-rc.1", Moment(12, 135)), Revision("2.9.0-rc.2", Moment(4, 128))),
+    ),
+    Workload(
+        "staging",
+        "Deployment",
+        "preview",
+        1,
+        (Container("preview", f"{_HOME}/todo/preview", (300, 600), (256, 512), 130, 180, CLOSED, days=60, slow=80, follow=60),),
+        (5,),
+        (Revision("1.15.1"),),
     ),
     Workload(
         "staging",

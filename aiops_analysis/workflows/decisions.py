@@ -52,6 +52,6 @@ def _finding(one: Heard) -> dict[str, object]:
     rejected = f"rejected on {one.decision.decided_on}: " if verb else ""
     return {
         "code": _CODES[one.state],
-        "message": f"{what} {verb}{rejected}{one.why} (record {one.decision.id})",
+        "message": f"decision {one.decision.id} on {what}: {verb}{rejected}{one.why}",
         "data": {"id": one.id, "record": one.decision.id, "status": one.decision.status},
     }

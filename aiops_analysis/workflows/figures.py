@@ -42,7 +42,10 @@ def _share(rows: pd.DataFrame) -> float | None:
 
 
 def by_namespace(recommendations: pd.DataFrame) -> pd.DataFrame:
-    """One row per namespace and resource: containers; request, p95 [cores | bytes, times replicas]; overprovision; paper [currency]."""
+    """One row per namespace and resource: containers; request, p95 [cores | bytes, times replicas]; overprovision; paper [currency].
+
+    What a decision record keeps quiet is no saving that waits.
+    """
     rows = []
     for (namespace, resource), part in recommendations.groupby(["namespace", "resource"], sort=True):
         weighted = _weighted(part)
@@ -55,7 +58,7 @@ def by_namespace(recommendations: pd.DataFrame) -> pd.DataFrame:
                 "request": float(weighted["asked"].sum()),
                 "p95": float(weighted["used"].sum()),
                 "overprovision": np.nan if share is None else share,
-                "paper": float(part["paper"].sum(min_count=1)),
+                "paper": float(part.loc[part["decided"] == "", "paper"].sum(min_count=1)),
             }
         )
     columns = {

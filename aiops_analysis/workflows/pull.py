@@ -33,7 +33,7 @@ __all__ = ["MOVED", "History", "Progress", "Pulled", "load", "missing_days", "mo
 
 _IN_FLIGHT = 2
 _MOST_POINTS = 2_000_000  # of one answer (design.md section 2)
-_PROBE_STEP = "6h"
+_PROBE_STEP = "1h"
 #: What to say of a family of metrics whose own labels the server has moved aside.
 MOVED: Mapping[str, str] = {
     "kube": "kube-state-metrics is scraped without honor_labels: pods are read from exported_namespace, exported_pod, exported_container",
@@ -166,7 +166,7 @@ def _set_damaged_aside(store: Store, days: Sequence[date]) -> list[str]:
 
 
 def series_by_day(source: Prometheus, days: Sequence[date], scope: Scope, names: Mapping[str, str]) -> dict[date, int]:
-    """The largest number of containers at six-hour marks of each day: which of the days the server has, by one instant query."""
+    """The largest number of containers at each full hour of each day: which of the days the server has, by one instant query."""
     return _largest_by_day(source, days, promql.presence_query(scope, names))
 
 
@@ -177,7 +177,7 @@ def moved_by_day(source: Prometheus, days: Sequence[date], scope: Scope, names: 
 
 
 def _largest_by_day(source: Prometheus, days: Sequence[date], query: str) -> dict[date, int]:
-    """The largest value of a count at six-hour marks of each day, by one instant query."""
+    """The largest value of a count at each full hour of each day, by one instant query."""
     if not days:
         return {}
     first, last = days[0], days[-1]

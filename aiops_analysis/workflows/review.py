@@ -15,7 +15,7 @@ from aiops_analysis.analysis.rightsizing import recommend
 from aiops_analysis.analysis.savings import PriceBook, paper
 from aiops_analysis.core.errors import NotEnoughData, StoreCorrupt
 from aiops_analysis.core.reasons import Code, Reason
-from aiops_analysis.core.schema import GROUP, METRICS
+from aiops_analysis.core.schema import GROUP, KEY, METRICS
 from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
@@ -56,6 +56,7 @@ class Review:
     week: pd.DataFrame  # the cluster's P95 by weekday and hour
     habits: pd.DataFrame  # what is idle: one row per finding
     changed: pd.DataFrame  # rows that are not what the last run said
+    last_run: str  # the name of that run, "" when there is none
     until: Mapping[str, str]  # decision record -> ISO date until which it keeps its rows quiet
 
 
@@ -142,6 +143,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         week=seen.week,
         habits=idle.workloads,
         changed=changed,
+        last_run="" if beside.last_run is None else beside.last_run.name,
         until={} if beside.adr_dir is None else quiet_until(beside.adr_dir),
     )
 
@@ -151,13 +153,21 @@ def _beside(
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Mapping[str, object], ...]]:
     """RECOMMENDATIONS compared with the last run and under the decisions of people, what changed since, and the findings of both."""
     since = since_last_run(found, beside.last_run, cluster=cluster, policy=policy, window=window)
-    changed = since.rows[since.rows["stability"] != "same"]
+    changed = _shown(since.rows[since.rows["stability"] != "same"], found)
     if beside.adr_dir is None:
         return since.recommendations, changed, since.findings
     # what has expired is decided by the window, so that a review of a past month is the same again
     last = window.end.date() - timedelta(days=1)
     recommendations, said = decided(since.recommendations, beside.adr_dir, cluster, last, policy=policy)
     return recommendations, changed, (*since.findings, *said)
+
+
+def _shown(moved: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """STABILITY rows with what the last run (``before``) and this one (``now``) recommend [cores | bytes], and why (``message``)."""
+    now = found.set_index(list(KEY))["guarded_request"]
+    keys = pd.MultiIndex.from_frame(moved[list(KEY)])
+    out = moved.rename(columns={"previous_request": "before", "why": "message"})
+    return out.assign(now=now.reindex(keys).to_numpy(np.float64))
 
 
 def _graded(store: Store, window: Window, sized: pd.DataFrame) -> pd.DataFrame:

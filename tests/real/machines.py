@@ -77,7 +77,7 @@ class Machines:
         """How many machines had a sample at each mark of a subquery."""
         if "exported_" in query:
             return []
-        days = int(re.search(r"\[(\d+)d:6h\]", query)[1])  # type: ignore[index]
+        days = int(re.search(r"\[(\d+)d:1h\]", query)[1])  # type: ignore[index]
         marks = [at - timedelta(hours=6 * n) for n in range(4 * days)]
         counts = [float(sum(mark.timestamp() in part.stamps for part in self._of(mark))) for mark in marks]
         seen = [(mark, count) for mark, count in zip(marks, counts, strict=True) if count]
