@@ -79,6 +79,19 @@ def test_the_words_above_a_patch() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"kind": "CronJob"}, "Takes effect at the next run."),
+        ({"kind": "ReplicaSet"}, "Running pods stay as they are until they are replaced."),
+        ({"takes_effect": "in place"}, "could also take it in place (resize"),
+    ],
+)
+def test_when_it_takes_effect(given: dict[str, object], says: str) -> None:
+    patches = made(*both(**given))
+    assert says in text(patches, f"strategic/{file_name('todo', str(given.get('kind', 'Deployment')), 'backend')}")
+
+
 def test_the_roll_back_is_the_reverse_patch() -> None:
     (line,) = [line for line in text(made(*both()), "strategic/todo.deployment.backend.yaml").splitlines() if "--patch=" in line]
     (patch,) = [word.removeprefix("--patch=") for word in shlex.split(line.removeprefix("#")) if word.startswith("--patch=")]

@@ -63,6 +63,7 @@ def test_the_text_by_example() -> None:
     )
     assert "cd patches/strategic" in lines
     assert "- `todo/quiet` `app` cpu: kept quiet by the decision record 0003" in lines
+    assert "- without a recommendation: 0 rows" in lines
     assert "- window: 2026-10-05 to 2026-11-01 (UTC days)" in lines
 
 

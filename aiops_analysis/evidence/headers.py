@@ -148,6 +148,8 @@ def _effect(workload: Workload) -> list[str]:
         lines.append("Running pods stay as they are until they are replaced.")
     else:
         lines.append("Changes the pod template, so the pods are replaced by the workload's update strategy.")
+    if sizes and all(size.takes_effect == "in place" for size in sizes):
+        lines.append("A running pod could also take it in place (resize, Kubernetes 1.33 and later); this file does not do that.")
     return lines
 
 

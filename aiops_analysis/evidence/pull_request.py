@@ -73,7 +73,7 @@ def pull_request(plan: Plan, patches: PatchSet, about: Heading) -> str:
         parts.append(f"{count(more, 'more row is', 'more rows are')} in the report.")
     if rows:
         parts += [_how(plan, patches, about), *_reasons(rows)]
-    parts += [*_left_out(patches, about), _evidence(patches, about)]
+    parts += [*_left_out(patches, about), _evidence(plan, patches, about)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -161,12 +161,13 @@ def _left_out(patches: PatchSet, about: Heading) -> Iterator[str]:
         yield details(title, "\n".join(kept + ([f"- {more:,} more in `{about.folder}{INDEX}`"] if more else [])))
 
 
-def _evidence(patches: PatchSet, about: Heading) -> str:
+def _evidence(plan: Plan, patches: PatchSet, about: Heading) -> str:
     lines = [
         f"- window: {about.window.start.date()} to {(about.window.end - DAY).date()} (UTC days)",
         f"- history: {code(about.fingerprint)} (sha256 over the day files read)",
         f"- policy: {code(about.policy)}; aiops-analysis {about.version}",
         f"- files: `{about.folder}{INDEX}` {code(hashlib.sha256(patches.files[INDEX]).hexdigest())} (sha256)",
+        f"- without a recommendation: {count(plan.unknown, 'row', 'rows')}",
         "- The same history gives the same text, byte for byte. All figures are in `evidence.json` and `recommendations.json`.",
     ]
     return details("Evidence", "\n".join(lines))
