@@ -111,6 +111,8 @@ def _now(row: Mapping[str, Any]) -> str:
 
 
 def _left(row: Mapping[str, Any]) -> str:
+    if row["change"] in ("increase", "decrease"):
+        return f"{row['change']} is recommended too; that is another decision"
     why = "; ".join(inline(reason["message"]) for reason in row["reasons"])
     return f"{inline(row['change'], 20)}" + (f" ({why})" if why else "")
 
@@ -155,10 +157,15 @@ def _measured(rows: Sequence[Mapping[str, Any]], currency: str) -> list[tuple[st
         line("Completeness", *(percent(row["completeness"]) for row in rows)),
         line("Samples / days", *(f"{_count(row.get('samples'))} / {_count(row['days'])}" for row in rows)),
         line("Mean running pods", *(_count(row["replicas"]) for row in rows)),
-        line("Throttled periods", *(percent(r["throttle_ratio"]) if r["resource"] == "cpu" else "" for r in rows)),
+        line("Throttled periods", *(_throttled(r) if r["resource"] == "cpu" else "" for r in rows)),
         line("Kills for memory", *(_count(r["oom_kills"]) if r["resource"] == "memory" else "" for r in rows)),
         line("Saving on paper a month", *(money(row["paper"], currency) for row in rows)),
     ]
+
+
+def _throttled(row: Mapping[str, Any]) -> str:
+    """Without a CPU limit there are no periods to be throttled in (methods.md A7)."""
+    return "not applicable" if known(row["throttle_ratio"]) is None else percent(row["throttle_ratio"])
 
 
 def _count(value: Any) -> str:
