@@ -124,10 +124,14 @@ class Run:
     @property
     def beside(self) -> Beside:
         """What the review is read beside: the decision records, and the last run of this notebook on this cluster."""
+        from aiops_analysis.analysis.hours import HoursPolicy
         from aiops_analysis.workflows.review import Beside
         from aiops_analysis.workflows.stability import last_run
 
-        return Beside(self.settings.records, last_run(self.settings.reports, self.notebook.name, self.cluster, self.started))
+        hours = dict(self.settings.hours)
+        policy = HoursPolicy(**{**hours, "days": tuple(hours["days"])}) if hours else None
+        before = last_run(self.settings.reports, self.notebook.name, self.cluster, self.started)
+        return Beside(self.settings.records, before, policy)
 
     def note(self, text: str) -> None:
         """Keep a sentence for the notes of evidence.json."""
@@ -198,7 +202,7 @@ class Run:
             summary=record.summary,
             version=record.package_version,
         )
-        return proposal(recommendations, about, roles=roles, helm=getattr(self.settings, "helm", None)).files
+        return proposal(recommendations, about, roles=roles, helm=self.settings.helm).files
 
 
 def start_run(

@@ -309,3 +309,26 @@ def test_the_demo_answers_only_when_nothing_is_named(tmp_path: Path) -> None:
         assert not loaded(tmp_path, **flags).demo
     assert loaded(tmp_path, prometheus="http://p").cluster_name == "default"
     assert loaded(tmp_path, cluster="prod").history_root == tmp_path / "data" / "history"
+
+
+def test_helm_paths_and_business_hours_of_the_file_reach_a_kernel(tmp_path):
+    text = '[helm]\n"shop/Deployment/web/app" = "web.resources"\n[hours]\nzone = "Europe/Berlin"\nstart = 7\n'
+    (tmp_path / "aiops.toml").write_text(text)
+    found = Settings.from_json(load({}, environ={}, cwd=tmp_path).to_json())
+    assert found.helm == {"shop/Deployment/web/app": "web.resources"}
+    assert found.hours == {"zone": "Europe/Berlin", "days": [0, 1, 2, 3, 4], "start": 7, "end": 18}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('zone = "Europe/Berln"', "there is no time zone 'Europe/Berln'; did you mean Europe/Berlin?"),
+        ("start = 19", "business hours go from 19 to 18"),
+        ('zoen = "UTC"', "unknown key hours.zoen; did you mean zone?"),
+        ("days = [7]", "expected some of 0 (Monday) to 6 (Sunday)"),
+    ],
+)
+def test_f47_impossible_hours_are_refused(tmp_path, line, says):
+    (tmp_path / "aiops.toml").write_text(f"[hours]\n{line}\n")
+    with pytest.raises(SettingsError, match=re.escape(says)):
+        load({}, environ={}, cwd=tmp_path)

@@ -106,7 +106,7 @@ def _made(settings: Settings, store: Store, found: Review, rows: pd.DataFrame, f
         folder="",
     )
     roles = getattr(found, "roles", None) or roles_in(store, found.window)
-    return proposal(rows, about, formats=formats, roles=roles, helm=getattr(settings, "helm", None))
+    return proposal(rows, about, formats=formats, roles=roles, helm=settings.helm)
 
 
 def _chosen(rows: pd.DataFrame, namespaces: list[str] | None, workloads: list[str] | None) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from aiops_analysis.core.schema import KEY
 from aiops_analysis.core.yaml_text import quoted
 from aiops_analysis.evidence.adr_basis import Basis, Subject
 from aiops_analysis.evidence.adr_words import amount, inline, known, slug
+from aiops_analysis.evidence.headers import file_name
 
 __all__ = ["NAMES", "Proposal", "change_of", "front_matter", "name_of", "patch_name", "title_of", "verb_of"]
 
@@ -59,8 +60,7 @@ def name_of(proposal: Proposal) -> str:
 
 def patch_name(place: Mapping[str, str]) -> str:
     """The name of the workload's patch in a run's folder."""
-    names = (place["namespace"], place["workload_kind"].lower(), place["workload"])
-    return f"patches/{'.'.join(slug(name) for name in names)}.yaml"
+    return f"patches/strategic/{file_name(place['namespace'], place['workload_kind'], place['workload'])}"
 
 
 def verb_of(proposal: Proposal) -> str:

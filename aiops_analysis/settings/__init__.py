@@ -68,6 +68,10 @@ class Settings:
     days: int = 30  # how far back a pull goes [UTC days]
     namespaces: tuple[str, ...] = ()
     adr_dir: Path = Path("docs/adr")
+    helm: Mapping[str, str] = field(
+        default_factory=dict
+    )  # "namespace/Kind/workload/container" -> path of its resources in a chart's values
+    hours: Mapping[str, Any] = field(default_factory=dict)  # when people work: zone, days, start, end of HoursPolicy
     insecure: bool = False  # from a flag only
     home: Path = Path()
     config_file: Path | None = None
@@ -209,7 +213,8 @@ class Settings:
         plain["prometheus"] = {name: getattr(self.prometheus, name) for name in PrometheusSettings.__slots__}
         for name in ("headers_env", "query_params", "names"):
             plain["prometheus"][name] = dict(plain["prometheus"][name])
-        plain["origins"] = dict(self.origins)
+        for name in ("origins", "helm", "hours"):
+            plain[name] = dict(getattr(self, name))
         return json.dumps(plain, default=str)
 
     @classmethod

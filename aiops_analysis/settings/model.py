@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from aiops_analysis.core.errors import SettingsError
+from aiops_analysis.core.errors import PolicyError, SettingsError
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.redact import looks_secret
 from aiops_analysis.settings import Settings, check_url, from_plain
@@ -61,6 +61,15 @@ class _Prometheus(BaseModel):
     names: dict[str, str] = Field(default_factory=dict)
 
 
+class _Hours(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    zone: str = "UTC"
+    days: list[int] = Field(default_factory=lambda: [0, 1, 2, 3, 4])
+    start: int = 8
+    end: int = 18
+
+
 class _Model(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_nested_delimiter="_", env_nested_max_split=1, extra="forbid", hide_input_in_errors=True
@@ -74,6 +83,22 @@ class _Model(BaseSettings):
     days: int = Field(default=30, ge=1, le=1100)
     namespaces: list[str] = Field(default_factory=list)
     adr_dir: str = "docs/adr"
+    helm: dict[str, str] = Field(default_factory=dict)
+    hours: _Hours = Field(default_factory=_Hours)
+
+
+_TABLES: Mapping[str, type[BaseModel]] = {"prometheus": _Prometheus, "hours": _Hours}
+
+
+def _check_hours(hours: _Hours, origins: Mapping[str, str]) -> None:
+    """Raises SettingsError for hours that no week has; the analysis says which."""
+    from aiops_analysis.analysis.hours import HoursPolicy
+
+    try:
+        HoursPolicy(zone=hours.zone, days=tuple(hours.days), start=hours.start, end=hours.end)
+    except PolicyError as error:
+        where = next(text for name, text in origins.items() if name.startswith("hours"))
+        raise SettingsError(f"the table hours ({where}): {error}") from error
 
 
 def find_file(environ: Mapping[str, str], home: Path) -> Path | None:
@@ -148,8 +173,8 @@ def _refuse(data: Mapping[str, Any], path: Path, prefix: str, model: type[BaseMo
             if key in ("insecure", "insecure_skip_tls_verify", "verify", "verify_ssl"):
                 raise SettingsError(f"{path}: TLS verification cannot be switched off in a file ({prefix}{key}); use prometheus.ca_file")
             raise SettingsError(f"{path}: unknown key {prefix}{key}{nearest(key, model.model_fields)}")
-        if key == "prometheus" and isinstance(value, Mapping):
-            _refuse(value, path, "prometheus.", _Prometheus)
+        if key in _TABLES and isinstance(value, Mapping):
+            _refuse(value, path, f"{key}.", _TABLES[key])
             continue
         if any(looks_secret("", text) or (key == "token_command" and _SECRET_ARGUMENT.fullmatch(text)) for text in _texts(value)):
             raise SettingsError(
@@ -259,6 +284,8 @@ def read(flags: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Se
         check_url(model.prometheus.url)
     _check_metrics(model.prometheus.names)
     _check_command(model.prometheus.token_command, origins.get("prometheus.token_command", "unknown origin"))
+    if any(name.startswith("hours") for name in origins):
+        _check_hours(model.hours, origins)
     return from_plain({**model.model_dump(), "insecure": insecure, "home": home, "config_file": path, "origins": origins})
 
 
