@@ -77,12 +77,14 @@ def reviewed(settings: Settings, *, days: str | None, end: str | None) -> tuple[
     from aiops_analysis.analysis.savings import DEFAULT_PRICES
     from aiops_analysis.cli.setup import days_of, end_of
     from aiops_analysis.history.store import open_store
-    from aiops_analysis.workflows.review import monthly, review_window
+    from aiops_analysis.workflows.review import Beside, monthly, review_window
 
     chosen = policy_of(settings.policy, policy_text(settings))
     store = open_store(settings.history_root, settings.cluster_name)
     last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
-    return store, monthly(store, review_window(store, days=days_of(days) or _DAYS, last=last), chosen, DEFAULT_PRICES)
+    return store, monthly(
+        store, review_window(store, days=days_of(days) or _DAYS, last=last), chosen, DEFAULT_PRICES, Beside(adr_dir=settings.records)
+    )
 
 
 def policy_text(settings: Settings) -> str:
@@ -123,7 +125,7 @@ def _table(found: Review) -> None:
             money(row.paper),
             row.change,
             row.grade,
-            " ".join(str(reason.code) for reason in row.reasons),
+            " ".join([*(str(reason.code) for reason in row.reasons), *([f"decided:{row.decided}"] if row.decided else [])]),
         ]
         table.add_row(*(Text(str(cell)) for cell in cells))
     Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
