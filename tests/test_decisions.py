@@ -183,8 +183,8 @@ def test_a_rejection_on_disk_keeps_its_row_quiet_and_speaks_again(tmp_path: Path
     assert findings == (
         {
             "code": "decision_woken",
-            "message": "todo/Deployment/backend/app/cpu speaks again, rejected on 2026-11-26: "
-            "the recommended request is 200m, 100m was rejected (record 0001)",
+            "message": "decision 0001 on todo/Deployment/backend/app/cpu: speaks again, rejected on 2026-11-26: "
+            "the recommended request is 200m, 100m was rejected",
             "data": {"id": row_id(CPU), "record": "0001", "status": "rejected"},
         },
     )

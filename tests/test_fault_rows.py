@@ -31,6 +31,7 @@ ROWS = {
     19: "3 days, 6.9 days, 7 days of data",
     20: "no request, limit without request, request 0, limit below request",
     21: "owners of pods: deleted ReplicaSets, Jobs without a CronJob, bare and static pods",
+    22: "a workload renamed, a container added, an image changed half-way",
     23: "an empty cluster, one pod, very many pods",
     24: "a scrape interval that is too long or changes",
     25: "downsampled data",
@@ -42,6 +43,7 @@ ROWS = {
     33: "damaged, empty or lying files",
     34: "two writers at once",
     35: "leftovers of an interrupted write",
+    36: "a store of a newer or an older version",
     37: "SIGINT and SIGTERM while measuring",
     38: "a kernel that dies, raises or hangs",
     39: "a package that is missing",
@@ -49,6 +51,7 @@ ROWS = {
     42: "path parts in names",
     43: "formulas in CSV cells",
     44: "YAML-active text, YAML bombs, deep nesting",
+    45: "quotes, backslashes and regex characters in label values",
     46: "secrets in any output",
     47: "unknown or ill-typed parameter, policy key, setting",
     48: "a parameter that is code",
@@ -56,6 +59,7 @@ ROWS = {
     50: "bombs, huge and deep input, odd encodings",
     51: "a decision record edited by hand, a number used twice, broken front matter",
     52: "an unknown or ambiguous recommendation",
+    55: "a report opened offline, printed, without scripts",
     59: "two runs on one history",
 }
 

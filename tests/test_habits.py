@@ -139,7 +139,6 @@ def test_business_hours_beside_all_hours(store: Store) -> None:
     assert list(check(got.reset_index(), RECOMMENDATIONS)["id"]) == list(recommendations["id"])
     thin = recommendations.assign(pooled_p95=np.nan)
     assert with_business(thin, habits)["business_p95"].isna().all()  # a refused row shows no quantile (methods.md A4)
-    assert recommendations["business_p95"].isna().all()
 
 
 def test_the_demo_has_possibly_abandoned_workloads() -> None:
@@ -151,6 +150,7 @@ def test_the_demo_has_possibly_abandoned_workloads() -> None:
     assert list(check(got.workloads, IDLE).columns) == list(IDLE.columns)
     assert set(got.workloads["finding"]) <= {"possibly_abandoned", "off_hours", "weekend_dip"}
     named = got.workloads[got.workloads["finding"] == "possibly_abandoned"]
-    assert {"backend", "frontend"} <= set(named["workload"])
+    assert {"legacy-export", "smtp"} <= set(named["workload"])
+    assert got.workloads.loc[got.workloads["finding"] == "off_hours", "workload"].tolist() == ["preview"]
     assert habits.week["p95"].notna().all()
     assert habits.week["requested"].gt(0).all()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aiops_analysis.core.errors import StoreCorrupt
-from aiops_analysis.core.schema import HPAS, INVENTORY, WEEKLY_POOLS
+from aiops_analysis.core.schema import HPAS, INVENTORY, WEEKLY_POOLS, Contract
 from aiops_analysis.history.inventory import commit_frame, pack_frame, read_frame, runs, unpack_frame
 from aiops_analysis.history.store import Manifest, open_store
 from aiops_analysis.history.weekly import read_weekly, replace_weeks, week_of
@@ -91,6 +91,17 @@ def test_a_file_of_another_kind_is_refused_by_name():
         unpack_frame(data, HPAS, "here")
     with pytest.raises(StoreCorrupt, match="here is not a inventory file"):
         unpack_frame(data[:-9], INVENTORY, "here")
+
+
+def test_f36_a_file_of_an_older_version_is_read_with_what_came_later():
+    later = ("role", "scope", "revision")
+    older = Contract("inventory", {name: kind for name, kind in INVENTORY.columns.items() if name not in later})
+    back = unpack_frame(pack_frame(_inventory().drop(columns=list(later)), older), INVENTORY, "here")
+    assert list(back.columns) == list(INVENTORY.columns)
+    assert back[list(later)].iloc[0].tolist() == ["app", "", ""]
+    lost = Contract("inventory", {name: kind for name, kind in older.columns.items() if name != "image"})
+    with pytest.raises(StoreCorrupt, match="here lacks the columns image of inventory"):
+        unpack_frame(pack_frame(_inventory().drop(columns=[*later, "image"]), lost), INVENTORY, "here")
 
 
 def _pool(week, value):

@@ -36,7 +36,8 @@ NEIGHBOURS = {
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),
-    *(("workflows.review", f"workflows.{part}") for part in ("decisions", "habits", "happened", "stability", "top")),
+    *(("workflows.review", f"workflows.{part}") for part in ("decisions", "habits", "happened", "marks", "stability", "top")),
+    ("workflows.marks", "workflows.top"),
     ("workflows", "workflows.door"),
     ("workflows", "workflows.facts"),
     ("workflows", "workflows.job_runs"),
@@ -122,7 +123,7 @@ CLIENTS = {
     "rich": ("cli",),
     "typer": ("cli",),
     "urllib3": ("sources.kube_api", "sources.refusals", "sources.session"),
-    "yaml": ("core.yaml_text", "evidence.yamltext"),
+    "yaml": ("core.yaml_text", "evidence.yamltext", "sources.kube_api"),
 }
 
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"), ("time", "time_ns")}

@@ -154,3 +154,17 @@ def test_a_job_is_measured_by_its_runs(tmp_path):
     assert (got.loc["cpu", "samples"], got.loc["cpu", "p95"]) == (14, pytest.approx(0.5))
     assert got.loc["memory", "p95"] == 2.0 * GIB
     assert facts_of(open_store(tmp_path, "prod"), WINDOW)["running"].tolist() == [True]  # between two runs it is still there
+
+
+def test_f22_a_renamed_workload_and_an_added_container_are_not_mixed(tmp_path):
+    # "old" is renamed to "new" after a week; then a second container joins
+    half = at(DAYS[7])
+    pods = [*pod("old-1", at(DAYS[0]), half, workload="old"), *pod("new-1", half, at(LAST, 24), workload="new")]
+    pods += [(day, row | {"container": "proxy"}) for day, row in pod("new-1", at(DAYS[10]), at(LAST, 24), workload="new")]
+    got = measured(history(tmp_path, pods, lambda name, _: 0.2 if name == "old-1" else 0.4)).loc["cpu"]
+    days = {(row.workload, row.container): (row.days, row.p50) for row in got.itertuples()}
+    assert days == {
+        ("old", "app"): (7, pytest.approx(0.2)),
+        ("new", "app"): (7, pytest.approx(0.4)),
+        ("new", "proxy"): (4, pytest.approx(0.4)),
+    }

@@ -204,7 +204,7 @@ def test_habits_and_changes_by_kind() -> None:
     assert heads == ["Abandoned: nothing seems to use it (1)", "Idle outside working hours (1)", "Much quieter at weekends (1)"]
     assert ["old-tool Deployment, app", "todo", "P99 CPU of 2m and no requests for 14 days.", "12.30"] in cells.rows
     assert cells.rows[-3][-1] == "–"  # a saving that is not known
-    cells = shown(tables.stability(report_kinds.changes()))
+    cells = shown(tables.stability(report_kinds.changes(), "20261101T060000Z"))
     assert [row[0] for row in cells.rows if len(row) == 1] == [
         "Turned round (1)",
         "Another number (1)",
@@ -214,7 +214,7 @@ def test_habits_and_changes_by_kind() -> None:
 
 
 def test_no_habits_and_no_changes_are_a_sentence() -> None:
-    for table in (tables.habits(report_kinds.habits().iloc[:0]), tables.stability(report_kinds.changes().iloc[:0])):
+    for table in (tables.habits(report_kinds.habits().iloc[:0]), tables.stability(report_kinds.changes().iloc[:0], "20261101T060000Z")):
         assert "<table" not in str(table.html)
         assert shown(table).text.endswith(".")
 
@@ -293,7 +293,7 @@ def test_f41_f42_hostile_text_in_every_new_piece(place: int) -> None:
         lambda: tables.recommendations(named, **seen),
         lambda: tables.recommendations(named.assign(decided=bad), until=dict.fromkeys(bad, bad[0])),
         lambda: tables.habits(habit),
-        lambda: tables.stability(change),
+        lambda: tables.stability(change, "20261101T060000Z"),
     ][place]()
     known = {"div", "style", "table", "caption", "thead", "tbody", "tr", "th", "td", "small", "bdi", "ul", "li", "strong", "svg", "p"}
     known |= {"details", "summary", "dl", "dt", "dd", "line", "polyline", "path", "g", "text"}

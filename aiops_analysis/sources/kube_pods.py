@@ -83,6 +83,15 @@ def inventory_of(objects: Objects, look: Look) -> pd.DataFrame:
     return check(pd.DataFrame(rows), INVENTORY) if rows else empty(INVENTORY)
 
 
+def _scope(pod: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+    """Why a container is not sized: it asks for a GPU, or its pod runs on Windows."""
+    asked = {**mapping_at(container, "resources", "limits"), **mapping_at(container, "resources", "requests")}
+    if any("gpu" in str(name).lower() and str(amount) not in ("", "0") for name, amount in asked.items()):
+        return "GPU"
+    system = text_at(pod, "spec", "os", "name") or text_at(pod, "spec", "nodeSelector", "kubernetes.io/os")
+    return "Windows" if system.lower() == "windows" else ""
+
+
 def _rows(pod: Mapping[str, Any], owner: tuple[str, str], look: Look) -> Iterator[dict[str, Any]]:
     namespace, name = key_of(pod)
     direct = controller_of(pod)
@@ -113,6 +122,7 @@ def _rows(pod: Mapping[str, Any], owner: tuple[str, str], look: Look) -> Iterato
             "uid": text_at(pod, "metadata", "uid"),
             "container": title,
             "role": role,
+            "scope": _scope(pod, container),
             "workload_kind": owner[0],
             "workload": owner[1],
             "revision": direct[1] if direct is not None else "",

@@ -62,6 +62,7 @@ def nodes_of(objects: Objects, look: Look) -> pd.DataFrame:
                 "node": name,
                 **_describe(labels),
                 "provider_id": text_at(node, "spec", "providerID"),
+                "version": text_at(node, "status", "nodeInfo", "kubeletVersion"),
                 **sizes,
                 "first_seen": first,
                 "last_seen": last,

@@ -393,5 +393,6 @@ USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 #: Every metric that is asked for, by its usual name: what a server's own names can be given for.
 STANDARD: frozenset[str] = frozenset(
     {_CPU, _MEMORY, _THROTTLED, _PERIODS, _RESTARTS, _OOM_EVENTS, _OOM_REASON}
+    | {"kube_pod_start_time", "kube_pod_completion_time"}
     | {ask.metric for asks in (FACTS, RUNS) for ask in asks.values()}
 )

@@ -15,7 +15,6 @@ from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.rightsizing import recommend
 from aiops_analysis.analysis.savings import PriceBook, paper
 from aiops_analysis.core.errors import NotEnoughData, StoreCorrupt
-from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.core.schema import GROUP, KEY, METRICS
 from aiops_analysis.core.window import Window, steps_of
 from aiops_analysis.history.inventory import read_frame
@@ -26,10 +25,11 @@ from aiops_analysis.workflows.facts import facts_of
 from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, notes_of, summary_of
 from aiops_analysis.workflows.habits import habits_of, idle_of, with_business
 from aiops_analysis.workflows.happened import events_of
+from aiops_analysis.workflows.marks import graded, mark_findings
 from aiops_analysis.workflows.measure import ALL_KINDS
 from aiops_analysis.workflows.measured import usage_in
 from aiops_analysis.workflows.stability import since_last_run
-from aiops_analysis.workflows.top import anecdotal, sober
+from aiops_analysis.workflows.top import sober
 
 __all__ = ["Beside", "Review", "monthly", "quality", "review_window"]
 
@@ -118,7 +118,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
     bounds = read_frame(store, "bounds", window.days())
     sized = recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds)
     seen = habits_of(store, window, beside.hours)
-    found = with_business(paper(_graded(store, window, sized), prices), seen)
+    found = with_business(paper(graded(store, window, sized), prices), seen)
     idle = idle_of(seen, found, usage, facts, currency=prices.currency)
     recommendations, changed, said = _beside(found, beside, store.cluster, policy, window)
     figures = figures_of(recommendations, days, window, prices)
@@ -134,7 +134,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         days=days,
         namespaces=by_namespace(recommendations),
         figures=figures,
-        findings=(*findings, *_anecdotes(store, window), *door_findings(store, window), *idle.findings, *said),
+        findings=(*findings, *mark_findings(store, window), *door_findings(store, window), *idle.findings, *said),
         summary=summary_of(store.cluster, window, figures),
         fingerprint=store.fingerprint((*ALL_KINDS, "workloads"), window.days()),
         queries=queries,
@@ -169,22 +169,6 @@ def _shown(moved: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     keys = pd.MultiIndex.from_frame(moved[list(KEY)])
     out = moved.rename(columns={"previous_request": "before", "why": "message"})
     return out.assign(now=now.reindex(keys).to_numpy(np.float64))
-
-
-def _graded(store: Store, window: Window, sized: pd.DataFrame) -> pd.DataFrame:
-    """RECOMMENDATIONS that rest on texts of kubectl top are graded low and say so: nobody measured between the texts."""
-    anecdote = anecdotal(store, window)
-    if anecdote is None:
-        return sized
-    reason = Reason(Code.ANECDOTE, "It rests on texts of kubectl top: nobody measured between them.", {"days": list(anecdote.days["day"])})
-    reasons = [[*said, reason] for said in sized["reasons"]]
-    grade = sized["grade"].where(sized["grade"] == "refused", "low")
-    return sized.assign(grade=grade, reasons=pd.Series(reasons, index=sized.index, dtype="object"))
-
-
-def _anecdotes(store: Store, window: Window) -> list[Mapping[str, object]]:
-    anecdote = anecdotal(store, window)
-    return [] if anecdote is None else [anecdote.finding]
 
 
 def _with_memory_at_kill(facts: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:

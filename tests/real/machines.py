@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.sources.matrices import Grid, read_matrix
-from aiops_analysis.sources.prometheus import Flavour, RangeAnswer, Vector
+from aiops_analysis.sources.prometheus import Flavour, RangeAnswer, RawSeries, Vector
 
 __all__ = ["STEP", "Machines", "at_step_ends"]
 
@@ -78,10 +78,14 @@ class Machines:
         if "exported_" in query:
             return []
         days = int(re.search(r"\[(\d+)d:1h\]", query)[1])  # type: ignore[index]
-        marks = [at - timedelta(hours=6 * n) for n in range(4 * days)]
+        marks = [at - timedelta(hours=n) for n in range(24 * days)]
         counts = [float(sum(mark.timestamp() in part.stamps for part in self._of(mark))) for mark in marks]
         seen = [(mark, count) for mark, count in zip(marks, counts, strict=True) if count]
         return [([mark for mark, _ in seen], [count for _, count in seen])] if seen else []
+
+    def series(self, query: str, at: datetime) -> list[RawSeries]:
+        """No cluster label, no replica, and no raw samples to look at."""
+        return []
 
     def instant(self, query: str, at: datetime) -> Vector:
         """Owners of the pods of the day before ``at``, where they run, and how many there are."""

@@ -20,6 +20,7 @@ from aiops_analysis.core.window import Window
 from aiops_analysis.evidence.reading import read_evidence
 from aiops_analysis.history.store import Store, open_store
 from aiops_analysis.runner import run_notebook
+from aiops_analysis.workflows.measure import usage_of
 from aiops_analysis.workflows.pull import pull
 from aiops_analysis.workflows.review import Review, monthly
 from tests.real import need
@@ -78,9 +79,9 @@ def usable(clean: pd.DataFrame, resource: str) -> pd.DataFrame:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("resource", ["cpu", "memory"])
-def test_every_p95_is_pandas(clean, review, resource):
+def test_every_p95_is_pandas(clean, store, resource):
     grouped = usable(clean, resource).groupby("machine")["value"]
-    usage = review.usage[review.usage["resource"] == resource].set_index("workload")
+    usage = usage_of(store, WINDOW, resource).set_index("workload")
     assert len(usage) == 47
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
         np.testing.assert_allclose(usage[name], grouped.quantile(share).reindex(usage.index), rtol=1e-6, err_msg=name)

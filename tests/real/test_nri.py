@@ -279,8 +279,7 @@ def test_one_day_gets_no_number_and_the_date_when_it_will(store):
     assert set(short["enough_on"]) == {"2025-11-11"}
     assert {"e2e-deployment", "coredns", "kindnet"} <= set(short["workload"])
     others = recs.drop(short.index)
-    assert set(others["workload_kind"]) <= {"Pod", "Node", "Deployment"}  # bare and static pods, and CPU under the autoscaler
-    assert set(others.loc[others["workload_kind"] == "Deployment", "workload"]) == {"e2e-hpa"}
+    assert set(others["workload_kind"]) <= {"Pod", "Node"}  # bare and static pods
 
 
 def scraping(targets: Mapping[str, list[str]], honor: bool) -> str:
