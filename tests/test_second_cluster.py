@@ -151,7 +151,7 @@ def test_the_rule_is_worked_out_from_the_raw_samples(review, truth, resource):
         assert row["guarded_request"] >= row["p95"], key
         checked += 1
     assert checked > 5
-    assert whole > 3
+    assert whole >= 1
 
 
 def test_what_is_refused_has_a_reason_in_the_model(review, truth):

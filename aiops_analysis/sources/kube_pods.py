@@ -83,6 +83,17 @@ def inventory_of(objects: Objects, look: Look) -> pd.DataFrame:
     return check(pd.DataFrame(rows), INVENTORY) if rows else empty(INVENTORY)
 
 
+def _asked(container: Mapping[str, Any], title: str, look: Look) -> dict[str, float]:
+    """Requests and limits [cores | bytes], NaN where not set or refused by name."""
+    return {
+        f"{resource}_{field}": quantity(
+            mapping_at(container, "resources", f"{field}s").get(resource), resource, f"{title} {resource} {field}", look
+        )
+        for resource in ("cpu", "memory")
+        for field in ("request", "limit")
+    }
+
+
 def _scope(pod: Mapping[str, Any], container: Mapping[str, Any]) -> str:
     """Why a container is not sized: it asks for a GPU, or its pod runs on Windows."""
     asked = {**mapping_at(container, "resources", "limits"), **mapping_at(container, "resources", "requests")}
@@ -106,16 +117,6 @@ def _rows(pod: Mapping[str, Any], owner: tuple[str, str], look: Look) -> Iterato
         look.note(f"{namespace}/{name} sets resources for the whole pod; they are not part of its containers' requests")
     for role, container in role_containers(mapping_at(pod, "spec")):
         title = text_at(container, "name")
-        asked = {
-            f"{resource}_{field}": quantity(
-                mapping_at(container, "resources", f"{field}s").get(resource),
-                resource,
-                f"{namespace}/{name} {title} {resource} {field}",
-                look,
-            )
-            for resource in ("cpu", "memory")
-            for field in ("request", "limit")
-        }
         yield {
             "namespace": namespace,
             "pod": name,
@@ -129,7 +130,7 @@ def _rows(pod: Mapping[str, Any], owner: tuple[str, str], look: Look) -> Iterato
             "node": text_at(pod, "spec", "nodeName"),
             "image": running.get(title) or text_at(container, "image"),
             "qos": text_at(pod, "status", "qosClass"),
-            **asked,
+            **_asked(container, f"{namespace}/{name} {title}", look),
             "first_seen": first,
             "last_seen": last,
         }
