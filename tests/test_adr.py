@@ -107,7 +107,7 @@ def test_evidence_is_filled_in() -> None:
         "- Prices: a price list.",
         f"Fingerprint of the day files: `{'f' * 64}`.",
         "sum by (pod) ( rate(container_cpu_usage_seconds_total[5m]))\nmax(x)",
-        "--patch-file patches/todo.deployment.backend.yaml --dry-run=server",
+        "--patch-file patches/strategic/todo.deployment.backend.yaml --dry-run=server",
     ):
         assert part in text
 

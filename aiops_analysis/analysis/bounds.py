@@ -70,7 +70,7 @@ def fit_node(draft: Draft) -> None:
             draft.limit = draft.request if case.facts["qos"] == "Guaranteed" else min(draft.limit, scale.down(size))
         message = (
             f"The rule asks for {scale.human(wanted)}, the largest node it runs on gives {scale.human(size)}: "
-            "it needs a larger node, or less memory and CPU in one pod."
+            "it needs a larger node, or less work in one pod."
         )
         draft.say(Code.LARGER_THAN_NODE, message, wanted=wanted, largest_node=size)
 

@@ -107,7 +107,7 @@ def _imbalance(draft: Draft) -> None:
         message = f"Ordinal {usage['hot_pod']} has the highest P95, {human(usage['hot_p95'])}; ordinals are roles, so the highest counts."
         draft.say(Code.ORDINAL, message, pod=usage["hot_pod"], hot_p95=usage["hot_p95"], pooled_p95=usage["p95"])
         return
-    if usage["pool_p95"] > usage["p95"]:
+    if usage["pool_p95"] > usage["p95"] and human(usage["pool_p95"]) != human(usage["p95"]):
         message = (
             f"The pods of node pool {usage['pool']} have the highest P95, {human(usage['pool_p95'])}, all together {human(usage['p95'])}."
         )

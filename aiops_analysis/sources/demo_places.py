@@ -50,7 +50,7 @@ BOUNDS = (
     Bound("staging", "LimitRange", "small", "Container", "cpu", "max", 1000),
     Bound("staging", "LimitRange", "small", "Container", "memory", "min", 64),
     Bound("staging", "LimitRange", "small", "Container", "memory", "max", 4096),
-    Bound("shop", "ResourceQuota", "compute", "", "cpu", "requests.hard", 4000),
+    Bound("shop", "ResourceQuota", "compute", "", "cpu", "requests.hard", 3500),
     Bound("shop", "ResourceQuota", "compute", "", "memory", "requests.hard", 8192),
 )
 
