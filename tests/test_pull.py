@@ -19,7 +19,7 @@ from aiops_analysis.core.schema import METRICS
 from aiops_analysis.core.window import Window
 from aiops_analysis.history.days import read_day
 from aiops_analysis.history.inventory import read_frame
-from aiops_analysis.history.store import open_store
+from aiops_analysis.history.store import Manifest, open_store
 from aiops_analysis.history.weekly import read_weekly
 from aiops_analysis.sources.http import Server
 from aiops_analysis.sources.prometheus import Prometheus
@@ -218,7 +218,7 @@ import os, pathlib, sys
 from datetime import UTC, date, datetime
 from aiops_analysis.core.redact import Redactor
 from aiops_analysis.core.window import Window
-from aiops_analysis.history.store import open_store
+from aiops_analysis.history.store import Manifest, open_store
 from aiops_analysis.sources.http import Server
 from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.workflows.job_runs import whole_runs
@@ -395,3 +395,17 @@ def test_victoriametrics_is_stored_as_it_answers(demo_victoria, tmp_path):
             there = np.isfinite(row)
             np.testing.assert_allclose(row[there], want[key][there], rtol=1e-6)
             assert there.sum() >= np.isfinite(want[key]).sum() - 2  # a lingering value after a pod's end is cut
+
+
+def test_f36_a_day_of_an_older_version_is_asked_for_its_later_kinds_while_they_are_there(tmp_path):
+    day = date(2026, 11, 1)
+    store = open_store(tmp_path, "prod")
+    with store.lock():
+        for kind in ALL_KINDS:
+            if kind not in ("runs", "bounds"):
+                store.commit(Manifest(kind, day), {})
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    assert missing_days(store, [day], retention=timedelta(days=30), now=now) == [day]
+    assert missing_days(store, [day], retention=timedelta(days=15), now=now) == []
+    shutil.rmtree(store.folder("cpu_usage", day))
+    assert missing_days(store, [day], retention=timedelta(days=15), now=now) == [day]

@@ -86,8 +86,8 @@ def _by_runs(case: Case) -> list[Reason]:
     runs, needed = int(case.usage["samples"]), case.policy.min_runs
     if runs >= needed:
         return []
-    times = "once" if runs == 1 else f"{runs} times"
-    return [Reason(Code.FEW_RUNS, f"It ran {times} in the window; {needed} runs are needed.", {"runs": runs, "needed": needed})]
+    seen = {0: "No run was measured", 1: "It ran once"}.get(runs, f"It ran {runs} times")
+    return [Reason(Code.FEW_RUNS, f"{seen} in the window; {needed} runs are needed.", {"runs": runs, "needed": needed})]
 
 
 def _floor1(days: float) -> str:

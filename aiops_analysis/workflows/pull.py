@@ -34,6 +34,7 @@ __all__ = ["MOVED", "History", "Progress", "Pulled", "load", "missing_days", "mo
 _IN_FLIGHT = 2
 _MOST_POINTS = 2_000_000  # of one answer (design.md section 2)
 _PROBE_STEP = "1h"
+_LATER = ("runs", "bounds")
 #: What to say of a family of metrics whose own labels the server has moved aside.
 MOVED: Mapping[str, str] = {
     "kube": "kube-state-metrics is scraped without honor_labels: pods are read from exported_namespace, exported_pod, exported_container",
@@ -76,9 +77,12 @@ def missing_days(store: Store, days: Sequence[date], *, retention: timedelta | N
     """The days of which something is not committed, or incomplete, not yet asked three times, and still on the server."""
     out = []
     for day in days:
-        manifests = [store.manifest(kind, day) for kind in ALL_KINDS]
+        manifests = {kind: store.manifest(kind, day) for kind in ALL_KINDS}
         kept_there = retention is None or day_start(day) >= now - retention
-        if any(m is None or (m.open and kept_there) for m in manifests):
+        # a day of an older version lacks the kinds that came later; they are asked for while the server still has them
+        if any(
+            (m is None and (kept_there or kind not in _LATER)) or (m is not None and m.open and kept_there) for kind, m in manifests.items()
+        ):
             out.append(day)
     return out
 
