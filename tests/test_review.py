@@ -198,3 +198,36 @@ def test_f23_an_empty_cluster_has_no_rows_and_no_invented_number(tmp_path):
     assert len(review.recommendations) == 0
     assert review.figures["paper_month"] is None
     assert review.figures["cpu_overprovision"] is None
+
+
+def test_business_hours_are_said(demo):
+    assert demo.notes[-1] == (
+        "Business hours are 08:00 to 18:00 (UTC) on Monday, Tuesday, Wednesday, Thursday, Friday; other days are the weekend."
+    )
+
+
+def test_every_kind_of_the_demo_is_told_by_its_own_rule(demo):
+    told = {
+        ("catalog", "cpu", None): Code.HPA_MANAGED,
+        ("nightly-report", "cpu", None): Code.JOB,
+        ("import-archive", "cpu", None): Code.FEW_RUNS,
+        ("node-agent", "cpu", None): Code.POOL,
+        ("payments", "cpu", "config-agent"): Code.NATIVE_SIDECAR,
+        ("payments", "cpu", "migrate"): Code.INIT_CONTAINER,
+        ("backend", "cpu", "istio-proxy"): Code.SIDECAR,
+        ("database", "cpu", None): Code.ORDINAL,
+        ("cache", "memory", None): Code.QOS_GUARANTEED,
+        ("warehouse", "memory", None): Code.LARGER_THAN_NODE,
+        ("checkout", "cpu", None): Code.QUOTA,
+    }
+    for (workload, resource, container), code in told.items():
+        assert code in codes(row(demo, workload, resource, container)), workload
+    staging = demo.recommendations[demo.recommendations["namespace"] == "staging"]
+    smtp, backend = (staging[(staging["workload"] == name) & (staging["resource"] == "cpu")].iloc[0] for name in ("smtp", "backend"))
+    assert Code.CLAMPED in codes(smtp)  # the LimitRange of staging asks for at least 50m
+    assert smtp["guarded_request"] == 0.05
+    assert Code.POST_ROLLOUT in codes(backend)
+    assert row(demo, "backend", "cpu", "backend")["takes_effect"] == "in place"
+    assert row(demo, "backend", "memory", "backend")["takes_effect"] == "restart"
+    assert {"possibly_abandoned", "off_hours"} <= set(demo.habits["finding"])
+    assert not demo.events.empty

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
+from aiops_analysis.analysis.hours import HoursPolicy
 from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.savings import PriceBook
 from aiops_analysis.core.reasons import Code, Reason
@@ -15,7 +16,7 @@ from aiops_analysis.core.schema import CHANGES, GRADES, GROUP, RESOURCES
 from aiops_analysis.core.units import human_memory
 from aiops_analysis.core.window import Window
 
-__all__ = ["by_namespace", "figures_of", "findings_of", "notes_of", "summary_of"]
+__all__ = ["by_namespace", "figures_of", "findings_of", "hours_note", "notes_of", "summary_of"]
 
 Figure = float | int | str | None
 _MOST_NAMED = 10
@@ -228,3 +229,10 @@ def notes_of(policy: SizingPolicy, prices: PriceBook, window: Window) -> tuple[s
         "Bankable savings need node packing, realised savings a change that was applied and measured: neither is claimed here.",
         "Over-provisioning is 1 - P95/request (ratio of sums). The seed rule leaves half of the CPU and a third of memory above the P95.",
     )
+
+
+def hours_note(hours: HoursPolicy) -> str:
+    """When people are taken to work, for the note beside the profile."""
+    names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+    days = ", ".join(names[day] for day in sorted(hours.days))
+    return f"Business hours are {hours.start:02d}:00 to {hours.end:02d}:00 ({hours.zone}) on {days}; other days are the weekend."

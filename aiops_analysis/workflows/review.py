@@ -22,7 +22,7 @@ from aiops_analysis.history.store import Store
 from aiops_analysis.workflows.decisions import decided, quiet_until
 from aiops_analysis.workflows.door import door_findings, left_out
 from aiops_analysis.workflows.facts import facts_of
-from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, notes_of, summary_of
+from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, hours_note, notes_of, summary_of
 from aiops_analysis.workflows.habits import habits_of, idle_of, with_business
 from aiops_analysis.workflows.happened import events_of
 from aiops_analysis.workflows.marks import graded, mark_findings
@@ -139,7 +139,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         fingerprint=store.fingerprint((*ALL_KINDS, "workloads"), window.days()),
         queries=queries,
         source=source,
-        notes=notes_of(policy, prices, window),
+        notes=(*notes_of(policy, prices, window), hours_note(seen.hours)),
         events=events_of(store, window),
         week=seen.week,
         habits=idle.workloads,
