@@ -93,7 +93,7 @@ def test_a_daemonset_is_sized_by_its_hottest_node_pool() -> None:
     row = one(usage(workload_kind="DaemonSet", pool="large", pool_p95=0.08, hot_pod="agent-x", hot_p95=0.09))
     # 2 x 80m; its hottest pod is within 1.25 x of its own pool, so node size is no imbalance
     assert (numbers(row)[0], row["p95"], row["pool"], codes(row)) == (175, 0.08, "large", {"pool"})
-    assert message(row, "pool") == "The pods of node pool large have the highest P95, 80m, all together 50m."
+    assert message(row, "pool") == "Pods in node pool large use the most (P95 80m; 50m over all pools): that pool decides."
 
 
 def test_an_ordinal_is_named() -> None:

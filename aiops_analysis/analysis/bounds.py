@@ -69,7 +69,7 @@ def fit_node(draft: Draft) -> None:
         if draft.limit is not None:
             draft.limit = draft.request if case.facts["qos"] == "Guaranteed" else min(draft.limit, scale.down(size))
         message = (
-            f"The rule asks for {scale.human(wanted)}, the largest node it runs on gives {scale.human(size)}: "
+            f"The rule asks for {scale.human(wanted)}, the largest node it runs on gives {scale.human(size)} beside its DaemonSets: "
             "it needs a larger node, or less work in one pod."
         )
         draft.say(Code.LARGER_THAN_NODE, message, wanted=wanted, largest_node=size)

@@ -12,6 +12,9 @@ from aiops_analysis.core.reasons import Code, Reason
 __all__ = ["Draft", "censoring", "guard"]
 
 
+_JVM_BETTER = 2.0  # [cores] below, the JVM picks the serial collector and few threads
+
+
 class Draft:
     """The numbers of one row while guards change them; ``needed`` is the largest limit that a guard asked for."""
 
@@ -68,7 +71,7 @@ def censoring(case: Case) -> list[Reason]:
             return [Reason(Code.NO_LIMIT, "No CPU limit is set, so throttling cannot be measured.")]
         return []
     if ratio > policy.censored:
-        message = f"It was throttled in {ratio:.0%} of its CPU periods: the true demand is higher than measured, so these are least values."
+        message = f"It was throttled in {ratio:.0%} of its CPU periods: the true demand is higher, so it needs at least this much."
         return [Reason(Code.CENSORED, message, {"throttle_ratio": ratio})]
     if ratio > policy.throttle_warn:
         return [Reason(Code.THROTTLED, f"It was throttled in {ratio:.0%} of its CPU periods.", {"throttle_ratio": ratio})]
@@ -109,7 +112,8 @@ def _imbalance(draft: Draft) -> None:
         return
     if usage["pool_p95"] > usage["p95"] and human(usage["pool_p95"]) != human(usage["p95"]):
         message = (
-            f"The pods of node pool {usage['pool']} have the highest P95, {human(usage['pool_p95'])}, all together {human(usage['p95'])}."
+            f"Pods in node pool {usage['pool']} use the most (P95 {human(usage['pool_p95'])}; {human(usage['p95'])} over all pools): "
+            "that pool decides."
         )
         draft.say(Code.POOL, message, pool=usage["pool"], pool_p95=usage["pool_p95"], pooled_p95=usage["p95"])
     if case.imbalanced:
@@ -130,7 +134,7 @@ def _under_request(draft: Draft) -> None:
 def _guarantee(draft: Draft) -> None:
     if draft.case.facts["qos"] == "Guaranteed":
         _equal(draft)
-        draft.say(Code.QOS_GUARANTEED, "Request and limit are equal today (QoS Guaranteed) and stay equal.")
+        draft.say(Code.QOS_GUARANTEED, "Request and limit are equal today (QoS Guaranteed) and stay so: both take the rule's limit.")
 
 
 def _equal(draft: Draft) -> None:
@@ -202,9 +206,11 @@ def _java(draft: Draft) -> None:
         return
     if case.memory:
         _heap(draft)
-    elif draft.raise_limit(case.scale.up(case.policy.jvm_cpu_limit)):
-        least = case.scale.human(case.policy.jvm_cpu_limit)
-        draft.say(Code.JVM, f"A Java runtime sizes its threads by the CPU limit: at least {least}, better 2 CPUs.")
+        return
+    draft.raise_limit(case.scale.up(case.policy.jvm_cpu_limit))
+    if draft.limit is not None and draft.limit < case.scale.tenths(_JVM_BETTER):
+        allowed = case.scale.human(case.scale.value(draft.limit))
+        draft.say(Code.JVM, f"A Java runtime sizes its threads and collector by the CPU limit; {allowed} is below the 2 CPUs that suit it.")
 
 
 def _heap(draft: Draft) -> None:
@@ -212,8 +218,8 @@ def _heap(draft: Draft) -> None:
     case, scale = draft.case, draft.case.scale
     need = heap_need(str(case.facts["java_flags"]), case.limit)
     if not known(need):
-        if draft.not_below_today():
-            draft.say(Code.JVM, "A Java heap follows the memory limit: nothing is cut while the heap flags are unknown.")
+        draft.not_below_today()
+        draft.say(Code.JVM, "A Java heap follows the memory limit at its start: nothing is cut while the heap flags are unknown.")
         return
     least = scale.up(need)
     today = scale.tenths(case.request) if known(case.request) else least

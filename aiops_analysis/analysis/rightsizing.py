@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aiops_analysis.analysis.allocation import init_floor
 from aiops_analysis.analysis.autoscaling import left_alone, new_target, settle
 from aiops_analysis.analysis.bounds import allowed_by, fit_node, fit_range, over_quota
 from aiops_analysis.analysis.guards import Draft, censoring, guard
@@ -142,10 +143,14 @@ def _autoscaled(row: _Sized, name: str, together: float) -> None:
 
 def _within_quota(frame: pd.DataFrame, allowed: Mapping[tuple[str, str], Mapping[str, float]]) -> pd.DataFrame:
     """Increases say when the namespace's quota has no room for them."""
-    # init containers ask only while nothing else of the pod runs
-    counted = frame[frame["role"] != "init"]
-    asked = counted["guarded_request"].fillna(counted["current_request"]).fillna(counted["current_limit"]) * counted["replicas"]
-    found = over_quota(counted.assign(asked=asked), allowed)
+    then = frame["guarded_request"].fillna(frame["current_request"]).fillna(frame["current_limit"])
+    by = ["namespace", "workload_kind", "workload", "resource"]
+    each = frame.assign(then=then)
+    # a pod is charged its effective request: what runs together, or what its init containers need
+    running = each[each["role"] != "init"].groupby(by).agg(then=("then", "sum"), replicas=("replicas", "max"))
+    floor = init_floor(each, by, ["then"])["then"].reindex(running.index).fillna(0.0)
+    asked = running.assign(asked=running["then"].clip(lower=floor) * running["replicas"]).reset_index()
+    found = over_quota(asked, allowed)
     rows = zip(frame["namespace"], frame["resource"], frame["change"], frame["reasons"], strict=True)
     reasons = [
         [*said, found[namespace, resource]] if change == "increase" and (namespace, resource) in found else said
@@ -199,7 +204,8 @@ def _measured(case: Case) -> dict[str, Any]:
     return {
         "current_request": case.request,
         "current_limit": case.limit,
-        **{name: usage[name] for name in ("p50", "p99", "max", "upper", "hot_p95", "days", "daily_p95")},
+        **{name: usage[name] for name in ("p50", "p99", "max", "hot_p95", "days", "daily_p95")},
+        "upper": usage["upper"] if case.p95 == usage["p95"] else np.nan,  # the interval is of the pool, not of the pod that counts
         "p95": case.p95,
         "pooled_p95": usage["p95"],
         "completeness": completeness_of(usage, facts),
@@ -252,7 +258,8 @@ def _takes_effect(case: Case, request: float, limit: float) -> str:
     if case.per_run:
         return "next run"
     appears = known(case.request) != known(request) or known(case.limit) != known(limit)
-    cut = case.memory and (request < case.request or limit < case.limit)
+    # a heap is sized when the process starts
+    cut = case.memory and (request < case.request or limit < case.limit or bool(case.facts["jvm"]))
     return "restart" if appears or cut else str(case.facts["resize"])
 
 

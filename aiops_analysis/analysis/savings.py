@@ -91,7 +91,9 @@ def _beside_init(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     running = sums[sums["role"] != "init"].groupby(by)[["today", "then"]].sum().reindex(floor.index).fillna(0.0)
     effective = running["today"].clip(lower=floor) - running["then"].clip(lower=floor)
     change = running["today"] - running["then"]
-    share = (effective / change.where(change != 0)).fillna(1.0)
+    # what the init container covers today and then changes nothing of the pod's request, also where the parts cancel out
+    covered = (running["today"] <= floor) & (running["then"] <= floor)
+    share = (effective / change.where(change != 0)).fillna(1.0).mask(covered, 0.0)
     keys = pd.MultiIndex.from_frame(frame[by])
     found = share.reindex(keys).fillna(1.0).to_numpy()
     changes = frame["change"].isin(["increase", "decrease"]).to_numpy()

@@ -147,7 +147,7 @@ def _rollout(case: Case) -> list[Reason]:
     if usage["cut"]:
         days = "1 day" if usage["days"] == 1 else f"{usage['days']} days"
         change = f"changed to {ratio:.2f} times" if known(ratio) else "was 0 before"
-        message = f"Post-rollout, {days}: the daily P95 {change} with the last rollout, so days before are left out."
+        message = f"Post-rollout, {days}: the daily P95 {change} with the last rollout, so earlier days are left out."
         return [Reason(Code.POST_ROLLOUT, message, {"days": int(usage["days"]), "ratio": ratio if known(ratio) else None})]
     if since < case.policy.warn_rollout_days:
         message = f"The last rollout was {_floor1(since)} days before the last sample; older samples are of another version."

@@ -315,7 +315,7 @@ FACTS = Contract(
         "role": "str",  # app | sidecar (native) | init | ""
         "java_flags": "str",  # heap flags where the Kubernetes API was asked, else ""
         "pools": "object",  # list of (pool, pods): where its pods ran at the end of the window
-        "largest_node": "float64",  # [cores] largest allocatable CPU of the nodes of its pools, NaN when unknown
+        "largest_node": "float64",  # [cores] largest allocatable CPU of its pools' nodes, less their DaemonSets; NaN when unknown
         "largest_node_memory": "float64",  # [bytes]
         "runs": "int64",  # finished runs of a Job or CronJob in the window
         "resize": "str",  # how a change of its requests takes effect: in place | restart | "" when unknown

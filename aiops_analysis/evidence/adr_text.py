@@ -173,16 +173,27 @@ def _count(value: Any) -> str:
     return "not known" if number is None else f"{number:,.4g}" if abs(number) < 1000 else f"{number:,.0f}"
 
 
+def _injected(proposal: Proposal) -> bool:
+    """True for a container that a mesh injects: no patch of the workload holds it."""
+    codes = {reason["code"] if isinstance(reason, Mapping) else str(reason.code) for row in proposal.rows for reason in row["reasons"]}
+    return "sidecar" in codes
+
+
 def _how_to_validate(proposal: Proposal) -> list[str]:
     place = proposal.place
     kind, name, namespace = (shlex.quote(visible(place[part], 253)) for part in ("workload_kind", "workload", "namespace"))
     patch = shlex.quote(patch_name(place))
-    commands = [f"kubectl patch {kind.lower()} {name} -n {namespace} --patch-file {patch} --dry-run=server  # changes nothing"]
+    commands = []
+    if not _injected(proposal):
+        commands.append(f"kubectl patch {kind.lower()} {name} -n {namespace} --patch-file {patch} --dry-run=server  # changes nothing")
     if place["workload_kind"] in _ROLLING:
         commands.append(f"kubectl rollout status {kind.lower()} {name} -n {namespace}")
     commands += [
         f"kubectl top pods -n {namespace} --containers  # for 48 hours, and under load",
-        f"kubectl get events -n {namespace} --field-selector reason=OOMKilling",
+        (
+            f"kubectl get pods -n {namespace} -o custom-columns="
+            "'POD:.metadata.name,LAST:.status.containerStatuses[*].lastState.terminated.reason'  # OOMKilled must not appear"
+        ),
     ]
     return [
         "In staging first. Passed after 48 hours: throttled periods at most 5 % of all (more than 25 % fails), no kill for memory, no more",
@@ -216,7 +227,13 @@ def _decision(proposal: Proposal) -> list[str]:
 
 def _implementation(proposal: Proposal) -> list[str]:
     place = proposal.place
-    lines = [f"The patch of the workload is `{patch_name(place)}` of the run; in a chart it is these values:", ""]
+    if _injected(proposal):
+        first = "The container is injected, so it is in no patch of the workload: these values are set through the mesh."
+    else:
+        first = f"The patch of the workload is `{patch_name(place)}`, of a run or of `aiops-analysis patches`"
+        only = f"; it holds the whole workload, of which only {NAMES[proposal.rows[0]['resource']]} of this container is decided here"
+        first += (only if len(proposal.rows) == 1 else "; of it only this container is decided here") + ". In a chart it is these values:"
+    lines = [first, ""]
     block = []
     for title, kind in (("Before (this is the roll-back)", "current"), ("After", "guarded")):
         block += [f"# {title}:", f"- name: {quoted(place['container'])}", "  resources:"]
@@ -243,7 +260,7 @@ def _consequences(proposal: Proposal) -> list[str]:
         else:
             good.append(f"- What is used is requested: the {name} request is {ratio}.")
             bad.append(f"- {name} costs {money(-(known(row['paper']) or 0), proposal.basis.currency)} a month more on paper.")
-    bad.append("- The pods restart once where the cluster cannot resize them in place.")
+    bad.append("- Applying the patch replaces the pods; only a resize of running pods could avoid that.")
     neutral = [
         "- Paper is requests times price; the bill only falls when a node goes. Bankable saving: not computed.",
         f"- Prices: {inline(proposal.basis.price_source) or 'not known'}.",

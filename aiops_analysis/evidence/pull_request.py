@@ -91,7 +91,7 @@ def _sentence(rows: list[_Row], plan: Plan, patches: PatchSet, about: Heading) -
     if papers:
         verb = "save" if saved >= 0 else "cost"
         said += f"; together they {verb} {_plain(money(abs(saved), about.currency))} a month on paper"
-        said += " (requests times price; it is money only when nodes go)"
+        said += " (requests times price; it is money only when nodes go; the review's total also holds what is in no file)"
     return f"**{said}.**{left}"
 
 

@@ -39,7 +39,7 @@ __all__ = [
 
 CHANGES = {"decrease": "▼ decrease", "increase": "▲ increase", "keep": "= keep", "undetermined": "? not sized"}
 _SINCE = {"new": "new", "changed": "changed", "reversed": "reversed"}  # "same" and "" are not news
-_EFFECT = {"in place": "in place", "restart": "restarts pods"}
+_EFFECT = {"in place": "resizable in place", "restart": "restarts pods"}
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ _GROUPS = {
     Code.FEW_WEEKDAYS: "Too few weekdays seen",
     Code.NO_SAMPLES: "No usage measured",
     Code.LOW_COMPLETENESS: "Too many samples missing",
-    Code.JOB: "Jobs, which are sized per run",
+    Code.FEW_RUNS: "Too few runs of a job",
+    Code.INIT_CONTAINER: "Init containers, never resized",
+    Code.HPA_OUT_OF_RANGE: "Autoscaler target out of range",
     Code.OUT_OF_SCOPE: "Out of scope",
     Code.GONE: "Does not run any more",
 }

@@ -125,7 +125,9 @@ def summary_of(cluster: str, window: Window, figures: Mapping[str, Figure]) -> s
     currency = figures["currency"]
     asked = f"{figures['cpu_requested']:.1f} CPU cores and {human_memory(_number(figures['memory_requested']))} of memory"
     used = f"{figures['cpu_p95']:.1f} cores and {human_memory(_number(figures['memory_p95']))}"
-    parts = [f"From {_day(first)} to {_day(last)} the containers of {cluster} asked for {asked}; their P95 usage adds up to {used}."]
+    parts = [
+        f"From {_day(first)} to {_day(last)} the measured containers of {cluster} asked for {asked}; their P95 usage adds up to {used}."
+    ]
     if figures["paper_month"] is not None:
         less, more = (_money(abs(_number(figures[f"paper_{way}_month"])), currency) for way in ("decrease", "increase"))
         paper = _number(figures["paper_month"])

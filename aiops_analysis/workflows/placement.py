@@ -27,9 +27,9 @@ def pool_of_pods(inventory: pd.DataFrame, nodes: pd.DataFrame) -> dict[tuple[str
 def with_placement(facts: pd.DataFrame, inventory: pd.DataFrame, nodes: pd.DataFrame) -> pd.DataFrame:
     """FACTS with ``pools``, ``largest_node``, ``largest_node_memory`` and ``resize`` from the newest facts of the nodes."""
     newest = nodes.sort_values("last_seen").drop_duplicates("node", keep="last")
-    sizes = newest.groupby("pool")[["cpu_allocatable", "memory_allocatable"]].max()
     last = inventory["last_seen"].groupby([inventory[name] for name in GROUP]).transform("max")
     at_end = inventory[inventory["last_seen"] == last]
+    sizes = _room(newest, at_end)
     pool_of = pool_of_pods(at_end, newest)
     pods = at_end.drop_duplicates([*GROUP, "pod"])
     counted: dict[tuple[str, ...], dict[str, int]] = {}
@@ -45,6 +45,15 @@ def with_placement(facts: pd.DataFrame, inventory: pd.DataFrame, nodes: pd.DataF
         largest_node_memory=[_largest(found, sizes["memory_allocatable"].to_dict()) for found in pools],
         resize="in place" if _in_place(newest) else "",
     )
+
+
+def _room(nodes: pd.DataFrame, at_end: pd.DataFrame) -> pd.DataFrame:
+    """The most that one pod can get in each pool: allocatable less what DaemonSets ask for on that node [cores | bytes]."""
+    asked = {"cpu_allocatable": "cpu_request", "memory_allocatable": "memory_request"}
+    everywhere = at_end[(at_end["workload_kind"] == "DaemonSet") & (at_end["role"] != "init")].groupby("node")[list(asked.values())].sum()
+    beside = everywhere.reindex(nodes["node"]).fillna(0.0)
+    free = nodes[["pool"]].assign(**{size: nodes[size].to_numpy() - beside[request].to_numpy() for size, request in asked.items()})
+    return free.groupby("pool")[list(asked)].max()
 
 
 def _largest(pools: list[tuple[str, int]], sizes: Mapping[str, float]) -> float:

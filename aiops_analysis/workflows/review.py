@@ -23,8 +23,9 @@ from aiops_analysis.workflows.decisions import decided, quiet_until
 from aiops_analysis.workflows.door import door_findings, left_out
 from aiops_analysis.workflows.facts import facts_of
 from aiops_analysis.workflows.figures import by_namespace, figures_of, findings_of, hours_note, notes_of, summary_of
-from aiops_analysis.workflows.habits import habits_of, idle_of, with_business
+from aiops_analysis.workflows.habits import Habits, habits_of, idle_of, with_business
 from aiops_analysis.workflows.happened import events_of
+from aiops_analysis.workflows.job_runs import JOB_KINDS
 from aiops_analysis.workflows.marks import graded, mark_findings
 from aiops_analysis.workflows.measure import ALL_KINDS
 from aiops_analysis.workflows.measured import usage_in
@@ -118,7 +119,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
     bounds = read_frame(store, "bounds", window.days())
     sized = recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds)
     seen = habits_of(store, window, beside.hours)
-    found = with_business(paper(graded(store, window, sized), prices), seen)
+    found = _business(paper(graded(store, window, sized), prices), seen, usage)
     idle = idle_of(seen, found, usage, facts, currency=prices.currency)
     recommendations, changed, said = _beside(found, beside, store.cluster, policy, window)
     figures = figures_of(recommendations, days, window, prices)
@@ -147,6 +148,15 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         last_run="" if beside.last_run is None else beside.last_run.name,
         until={} if beside.adr_dir is None else quiet_until(beside.adr_dir),
     )
+
+
+def _business(found: pd.DataFrame, seen: Habits, usage: pd.DataFrame) -> pd.DataFrame:
+    """RECOMMENDATIONS with the P95 of business hours where it is of the same samples: not after a rollout that cut them, not of jobs."""
+    on = [*GROUP, "resource"]
+    whole = usage.loc[(usage["cut"] == "") & ~usage["workload_kind"].isin(JOB_KINDS), on]
+    same = pd.MultiIndex.from_frame(found[on]).isin(pd.MultiIndex.from_frame(whole))
+    with_it = with_business(found, seen)
+    return with_it.assign(business_p95=with_it["business_p95"].where(same))
 
 
 def _beside(
