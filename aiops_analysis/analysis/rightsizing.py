@@ -110,8 +110,10 @@ def _with_autoscalers(drawn: list[_Sized]) -> list[_Sized]:
             seen = sized.case.usage
             pods.setdefault((seen["namespace"], seen["workload_kind"], seen["workload"], sized.case.resource), []).append(sized)
     for rows in pods.values():
-        facts, resource, policy = rows[0].case.facts, rows[0].case.resource, rows[0].case.policy
-        if not facts[f"hpa_{resource}"]:
+        resource, policy = rows[0].case.resource, rows[0].case.policy
+        # a container of which nothing is stated stands under the workload's HPA as well
+        facts = next((row.case.facts for row in rows if row.case.facts[f"hpa_{resource}"]), None)
+        if facts is None:
             continue
         target = facts[f"hpa_{resource}_target"]
         asked = [row for row in rows if known(row.case.request)]
@@ -142,8 +144,9 @@ def _autoscaled(row: _Sized, name: str, together: float) -> None:
 
 def _within_quota(frame: pd.DataFrame, allowed: Mapping[tuple[str, str], Mapping[str, float]]) -> pd.DataFrame:
     """Increases say when the namespace's quota has no room for them."""
-    # init containers ask only while nothing else of the pod runs
-    counted = frame[frame["role"] != "init"]
+    # init containers ask only while nothing else of the pod runs, and what is gone asks for nothing
+    gone = [any(reason.code == Code.GONE for reason in said) for said in frame["reasons"]]
+    counted = frame[(frame["role"] != "init") & ~np.array(gone, bool)]
     asked = counted["guarded_request"].fillna(counted["current_request"]).fillna(counted["current_limit"]) * counted["replicas"]
     found = over_quota(counted.assign(asked=asked), allowed)
     rows = zip(frame["namespace"], frame["resource"], frame["change"], frame["reasons"], strict=True)
@@ -259,11 +262,11 @@ def _takes_effect(case: Case, request: float, limit: float) -> str:
 def _change(draft: Draft, request: float, limit: float) -> str:
     """Which way the request goes; kills and throttling that raise a limit are an increase too."""
     case = draft.case
-    if any(reason.code == Code.CENSORED for reason in draft.reasons):
-        return "increase"
     today = case.request if known(case.request) else case.limit  # Kubernetes uses the limit as request where only that is set
     if not known(today):
         return "increase"  # from nothing
     if request == today:
-        return "increase" if draft.must_rise and limit > case.limit else "keep"
+        # a limit that goes is more than any
+        raised = limit > case.limit or (known(case.limit) and not known(limit))
+        return "increase" if draft.must_rise and raised else "keep"
     return "increase" if request > today else "decrease"
