@@ -90,7 +90,7 @@ def monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBoo
     """
     beside = beside or Beside()
     damaged: list[str] = []
-    for _ in range(len(ALL_KINDS) * len(list(window.days())) + 1):  # every turn but the last moves one day of one kind aside
+    for _ in range((len(ALL_KINDS) + 1) * len(list(window.days())) + 1):  # every turn but the last moves one day of one kind aside
         try:
             return _monthly(store, window, policy, prices, beside, damaged)
         except StoreCorrupt as error:
@@ -100,7 +100,7 @@ def monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBoo
 
 def _move_aside(store: Store, window: Window, error: StoreCorrupt) -> str:
     """Move the day that an error names out of the way; the next pull asks for it again."""
-    for kind in ALL_KINDS:
+    for kind in (*ALL_KINDS, "workloads"):
         for day in window.days():
             if str(store.folder(kind, day)) in str(error):
                 with store.lock():
