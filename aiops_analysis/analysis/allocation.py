@@ -30,7 +30,7 @@ def init_extra(inventory: pd.DataFrame) -> pd.DataFrame:
     node, first_seen, last_seen, cpu_request, memory_request (the excess, at least 0) [cores | bytes].
     """
     frame = check(inventory, INVENTORY)
-    with_init = frame.groupby(_POD)["role"].transform(lambda roles: (roles == "init").any()) if len(frame) else pd.Series([], dtype=bool)
+    with_init = (frame["role"] == "init").groupby([frame[name] for name in _POD]).transform("any")
     mine = frame[with_init.to_numpy(bool)]
     # a resized container has several rows; its largest request is what the pod once needed
     each = mine.groupby([*_POD, "container", "role"], as_index=False)[_REQUESTS].max()

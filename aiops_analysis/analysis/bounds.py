@@ -12,6 +12,7 @@ from aiops_analysis.analysis.sizing import known
 from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.core.schema import BOUNDS, check
 from aiops_analysis.core.units import format_cpu, human_memory
+from aiops_analysis.core.window import DAY
 
 __all__ = ["allowed_by", "fit_node", "fit_range", "over_quota"]
 
@@ -21,6 +22,7 @@ _RATIO = "maxLimitRequestRatio"
 def allowed_by(bounds: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
     """The strictest newest LimitRange fields for containers by (namespace, resource); of quotas, ``requests.hard`` and ``limits.hard``."""
     frame = check(bounds, BOUNDS).sort_values("last_seen", kind="stable")
+    frame = frame[frame["last_seen"] > frame["last_seen"].max() - DAY]  # what was deleted before allows and forbids nothing any more
     newest = frame.drop_duplicates(["namespace", "kind", "name", "scope", "resource", "field"], keep="last")
     out: dict[tuple[str, str], dict[str, float]] = {}
     for row in newest.itertuples():
@@ -41,15 +43,16 @@ def fit_range(draft: Draft) -> None:
         draft.raise_request(low)
         said.append(f"at least {scale.human(allowed['min'])}")
     if known(allowed.get("max")):
-        high = scale.tenths(allowed["max"])
-        draft.request = min(draft.request, scale.down(allowed["max"]))
+        high = scale.whole(allowed["max"])
+        draft.request = min(draft.request, scale.down(allowed["max"]), high)
         draft.limit = high if draft.limit is None else min(draft.limit, high)
         said.append(f"at most {scale.human(allowed['max'])}")
     ratio = allowed.get(_RATIO)
     if ratio is not None and known(ratio) and draft.limit is not None and draft.limit > ratio * draft.request:
         # a limit that a guard asked for stays, and the request follows it
-        draft.raise_request(-(-min(draft.needed, draft.limit) // max(int(ratio), 1)))
-        draft.limit = min(draft.limit, int(ratio * draft.request))
+        draft.raise_request(_whole(-(-min(draft.needed, draft.limit) // max(int(ratio), 1)) + 9))
+        # a manifest holds whole units and rounds up, which must not go over the ratio
+        draft.limit = min(draft.limit, _whole(int(ratio * draft.request)))
         said.append(f"limit / request at most {ratio:g}")
     draft.close()
     if case.facts["qos"] == "Guaranteed":
@@ -57,6 +60,11 @@ def fit_range(draft: Draft) -> None:
     if (draft.request, draft.limit) != before:
         message = f"The LimitRange of {case.usage['namespace']} allows {', '.join(said)}: kept within it."
         draft.say(Code.CLAMPED, message, **{name: value for name, value in allowed.items() if "." not in name})
+
+
+def _whole(tenths: int) -> int:
+    """Without what is less than a whole millicore or MiB."""
+    return tenths // 10 * 10
 
 
 def fit_node(draft: Draft) -> None:

@@ -27,5 +27,6 @@ def heap_need(flags: str, limit: float) -> float:
         return int(number) * _UNIT[unit.lower()] * _NON_HEAP
     share = _SHARE.findall(flags)
     if share and math.isfinite(limit):
-        return min(float(share[-1]), 100.0) / 100 * limit * _NON_HEAP
+        # a heap that follows the limit asks for no more than the limit: raising it would raise the heap, month after month
+        return min(float(share[-1]) / 100 * _NON_HEAP, 1.0) * limit
     return math.nan

@@ -111,8 +111,10 @@ def _with_autoscalers(drawn: list[_Sized]) -> list[_Sized]:
             seen = sized.case.usage
             pods.setdefault((seen["namespace"], seen["workload_kind"], seen["workload"], sized.case.resource), []).append(sized)
     for rows in pods.values():
-        facts, resource, policy = rows[0].case.facts, rows[0].case.resource, rows[0].case.policy
-        if not facts[f"hpa_{resource}"]:
+        resource, policy = rows[0].case.resource, rows[0].case.policy
+        # a container of which nothing is stated stands under the workload's HPA as well
+        facts = next((row.case.facts for row in rows if row.case.facts[f"hpa_{resource}"]), None)
+        if facts is None:
             continue
         target = facts[f"hpa_{resource}_target"]
         asked = [row for row in rows if known(row.case.request)]
@@ -145,7 +147,9 @@ def _within_quota(frame: pd.DataFrame, allowed: Mapping[tuple[str, str], Mapping
     """Increases say when the namespace's quota has no room for them."""
     then = frame["guarded_request"].fillna(frame["current_request"]).fillna(frame["current_limit"])
     by = ["namespace", "workload_kind", "workload", "resource"]
-    each = frame.assign(then=then)
+    # what is gone asks for nothing
+    gone = np.array([any(reason.code == Code.GONE for reason in said) for said in frame["reasons"]], bool)
+    each = frame.assign(then=then)[~gone]
     # a pod is charged its effective request: what runs together, or what its init containers need
     running = each[each["role"] != "init"].groupby(by).agg(then=("then", "sum"), replicas=("replicas", "max"))
     floor = init_floor(each, by, ["then"])["then"].reindex(running.index).fillna(0.0)
@@ -266,11 +270,11 @@ def _takes_effect(case: Case, request: float, limit: float) -> str:
 def _change(draft: Draft, request: float, limit: float) -> str:
     """Which way the request goes; kills and throttling that raise a limit are an increase too."""
     case = draft.case
-    if any(reason.code == Code.CENSORED for reason in draft.reasons):
-        return "increase"
     today = case.request if known(case.request) else case.limit  # Kubernetes uses the limit as request where only that is set
     if not known(today):
         return "increase"  # from nothing
     if request == today:
-        return "increase" if draft.must_rise and limit > case.limit else "keep"
+        # a limit that goes is more than any
+        raised = limit > case.limit or (known(case.limit) and not known(limit))
+        return "increase" if draft.must_rise and raised else "keep"
     return "increase" if request > today else "decrease"

@@ -14,6 +14,7 @@ import numpy as np
 from aiops_analysis.analysis.policy import PRESETS, SizingPolicy
 from aiops_analysis.analysis.statistics import quantile_of_sorted
 from aiops_analysis.core.units import (
+    MIB,
     ceil_step,
     cpu_from_tenths,
     cpu_tenths,
@@ -65,9 +66,13 @@ class Scale:
         times, parts = _ratio(factor)
         return ceil_step(times * self.tenths(value), self.step * parts) // parts
 
+    def whole(self, value: float) -> int:
+        """The largest whole millicore or MiB that is not above a value, as manifests hold no less: 1 GB is 953Mi, 954Mi are more."""
+        return math.floor(round(value / MIB if self.memory else value * 1000, 6)) * 10
+
     def down(self, value: float) -> int:
         """The largest whole step that is not above a value, at least one step."""
-        return max(self.tenths(value) // self.step, 1) * self.step
+        return max(self.whole(value) // self.step, 1) * self.step
 
     def value(self, tenths: int) -> float:
         """[cores | bytes] of tenths."""

@@ -21,7 +21,7 @@ _NO_OWNER = {"Pod": "a pod without an owner", "Node": "a static pod of a node"}
 
 def completeness_of(usage: Mapping[str, Any], facts: Mapping[str, Any]) -> float:
     """Steps with a sample / steps with a running pod, at most 1; where those are unknown, / steps from the first to the last sample."""
-    expected = np.nan if usage["cut"] else facts["expected_steps"]
+    expected = facts["settled_steps"] if usage["cut"] else facts["expected_steps"]
     if usage["workload_kind"] in ("Job", "CronJob"):
         return np.nan  # runs are not steps of time
     if not (known(expected) and expected > 0):
@@ -62,8 +62,8 @@ def _by_data(case: Case) -> list[Reason]:
         return [Reason(Code.NO_SAMPLES, "There is no usable sample in the window.", {"dropped": int(usage["dropped"])})]
     out = []
     span = _seconds(usage["first_sample"], usage["last_sample"]) / _DAY
-    if usage["cut"] == "changed":
-        pass  # what counts is how long the last rollout is ago, below
+    if usage["cut"] == "changed" or (usage["cut"] and usage["days"] >= policy.min_days and usage["weekdays"] >= policy.min_weekdays):
+        pass  # what counts is how long the last rollout is ago, below; days that begin late or end early are days
     elif span < policy.min_days:
         message = f"The samples span {_floor1(span)} days, fewer than the {policy.min_days} that are needed."
         out.append(Reason(Code.SHORT_HISTORY, message, {"days": span, "needed": policy.min_days}))

@@ -298,6 +298,7 @@ FACTS = Contract(
         "replicas_max": "float64",
         "first_seen": _TIME,  # start of the first step with a running pod in the window
         "expected_steps": "float64",  # distinct steps with at least one running pod (not pod-steps)
+        "settled_steps": "float64",  # those on the days after the last rollout, NaN without one
         "last_rollout": _TIME,  # when the newest image or template appeared in the window, NaT when it did not change
         "hpa": "str",  # name of the HorizontalPodAutoscaler that targets the workload, "" without
         "hpa_cpu": "bool",  # it scales on cpu

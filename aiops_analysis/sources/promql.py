@@ -328,7 +328,9 @@ def job_query(kind: str, scope: Scope, range_s: int = 86_400, names: Mapping[str
     owned = ever("kube_pod_owner", scope.select("kube_pod_owner", 'owner_kind="Job"', names=names))
     jobs = f" and on ({','.join(scope.labels('namespace', 'pod'))}) max {scope.by('namespace', 'pod')} ({owned})"
     if kind == "run_cpu":
-        each = f"max {scope.by(*_GROUP, 'id')} ({ever(_CPU, containers(_CPU, scope, names))})"
+        last = ever(_CPU, containers(_CPU, scope, names)) + (" < 0" if _is_rate(_CPU, names) else "")  # a rate counts nothing: no answer
+        counters = f"sum without (cpu) ({last})" if scope.per_cpu else last
+        each = f"max {scope.by(*_GROUP, 'id')} ({counters})"
         return f"sum {scope.by(*_GROUP)} ({each}){jobs}"
     if kind == "run_memory":
         return f"max {scope.by(*_GROUP)} ({ever(_MEMORY, containers(_MEMORY, scope, names))}){jobs}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.schema import FACTS, GROUP, check, empty
-from aiops_analysis.core.window import STEP, Window, steps_of
+from aiops_analysis.core.window import DAY, STEP, Window, steps_of
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
 from aiops_analysis.workflows.job_runs import JOB_KINDS
@@ -41,6 +41,7 @@ def facts_of(store: Store, window: Window) -> pd.DataFrame:
     frame = inventory[list(GROUP)].assign(code=code).drop_duplicates("code").sort_values("code").drop(columns="code").reset_index(drop=True)
     expected, pod_steps, low, high = covered_steps(code, first, last, len(frame))
     known = _known_steps(store, days)
+    rollouts = pd.Series(_last_rollout(inventory, code, len(frame)))
     end = np.where(frame["workload_kind"].isin(JOB_KINDS), last.max() - _JOB_PAUSE, last.max())
     frame = frame.assign(
         expected_steps=expected.astype(float),
@@ -49,7 +50,8 @@ def facts_of(store: Store, window: Window) -> pd.DataFrame:
         replicas_max=high,
         running=pd.Series(last).groupby(code).max().to_numpy() >= end,
         first_seen=groups["first_seen"].min().to_numpy(),
-        last_rollout=_last_rollout(inventory, code, len(frame)),
+        settled_steps=_settled_steps(code, first, last, rollouts, window),
+        last_rollout=rollouts,
         **_current(inventory, code, last),
     )
     frame = with_placement(frame, inventory, read_frame(store, "nodes", days))
@@ -101,6 +103,15 @@ def covered_steps(
     return covered, total, np.where(np.isinf(low), 0.0, low), high
 
 
+def _settled_steps(code: np.ndarray, first: np.ndarray, last: np.ndarray, rollouts: pd.Series, window: Window) -> np.ndarray:
+    """Distinct steps with a running pod of each group on the UTC days after the one of its last rollout, NaN without a rollout."""
+    day = ((rollouts - pd.Timestamp(window.start)).dt.total_seconds() // 86_400).to_numpy(float)
+    since = np.nan_to_num((day + 1) * steps_of()).astype(np.int64)
+    later = last > since[code]
+    covered = covered_steps(code[later], np.maximum(first, since[code])[later], last[later], len(rollouts))[0]
+    return np.where(np.isnan(day), np.nan, covered)
+
+
 def _current(inventory: pd.DataFrame, code: np.ndarray, last: np.ndarray) -> dict[str, np.ndarray]:
     """Requests, limits, QoS and image of the newest pods of each group: the most frequent set of values, the largest on a tie."""
     newest = pd.Series(last).groupby(code).transform("max").to_numpy()
@@ -132,7 +143,8 @@ def _last_rollout(inventory: pd.DataFrame, code: np.ndarray, groups: int) -> np.
 
 def _with_hpas(frame: pd.DataFrame, hpas: pd.DataFrame) -> pd.DataFrame:
     """Which workloads an HPA scales at the end of the window, on which resource and to which utilisation [percent]."""
-    latest = hpas.sort_values("last_seen").drop_duplicates(["namespace", "hpa", "metric"], keep="last")
+    there = hpas[hpas["last_seen"] > hpas["last_seen"].max() - DAY]  # one that was deleted before scales nothing any more
+    latest = there.sort_values("last_seen").drop_duplicates(["namespace", "hpa", "metric"], keep="last")
     by_target: dict[tuple[str, str, str], dict[str, object]] = {}
     for row in latest.itertuples():
         entry = by_target.setdefault((row.namespace, row.target_kind, row.target), {"hpa": row.hpa, "metrics": {}})

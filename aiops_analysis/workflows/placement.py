@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.core.schema import GROUP
+from aiops_analysis.core.window import DAY
 
 __all__ = ["IN_PLACE_SINCE", "pool_of_pods", "with_placement"]
 
@@ -30,6 +31,7 @@ def with_placement(facts: pd.DataFrame, inventory: pd.DataFrame, nodes: pd.DataF
     last = inventory["last_seen"].groupby([inventory[name] for name in GROUP]).transform("max")
     at_end = inventory[inventory["last_seen"] == last]
     sizes = _room(newest, at_end)
+    largest_cpu, largest_memory = sizes["cpu_allocatable"].to_dict(), sizes["memory_allocatable"].to_dict()
     pool_of = pool_of_pods(at_end, newest)
     pods = at_end.drop_duplicates([*GROUP, "pod"])
     counted: dict[tuple[str, ...], dict[str, int]] = {}
@@ -41,9 +43,9 @@ def with_placement(facts: pd.DataFrame, inventory: pd.DataFrame, nodes: pd.DataF
     pools = [sorted(counted.get(key, {}).items()) for key in keys]
     return facts.assign(
         pools=pools,
-        largest_node=[_largest(found, sizes["cpu_allocatable"].to_dict()) for found in pools],
-        largest_node_memory=[_largest(found, sizes["memory_allocatable"].to_dict()) for found in pools],
-        resize="in place" if _in_place(newest) else "",
+        largest_node=[_largest(found, largest_cpu) for found in pools],
+        largest_node_memory=[_largest(found, largest_memory) for found in pools],
+        resize="in place" if _in_place(newest[newest["last_seen"] > newest["last_seen"].max() - DAY]) else "",
     )
 
 
