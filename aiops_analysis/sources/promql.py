@@ -320,10 +320,9 @@ def job_query(kind: str, scope: Scope, range_s: int = 86_400, names: Mapping[str
     >>> job_query("run_start", Scope()).startswith("max by (namespace,pod) (max_over_time(kube_pod_start_time[86400s]))")
     True
     """
-    over = f"[{range_s}s]"
 
     def ever(metric: str, selector: str) -> str:
-        return scope.own(metric, f"max_over_time({selector}{over})")
+        return scope.own(metric, f"max_over_time({selector}[{range_s}s])")
 
     owned = ever("kube_pod_owner", scope.select("kube_pod_owner", 'owner_kind="Job"', names=names))
     jobs = f" and on ({','.join(scope.labels('namespace', 'pod'))}) max {scope.by('namespace', 'pod')} ({owned})"
