@@ -50,7 +50,8 @@ def test_the_text_by_example() -> None:
         # 18.00 + 6.96
         (
             "**1 workload changes in 2 rows; together they save 24.96 USD a month on paper "
-            "(requests times price; it is money only when nodes go; the review's total also holds what is in no file).** 1 change is left out of the files; why is below."
+            "(requests times price; it is money only when nodes go; "
+            "the review's total also holds what is in no file).** 1 change is left out of the files; why is below."
         ),
         "",
         "All is well.",

@@ -178,7 +178,7 @@ def test_a_job_says_of_how_many_runs_its_p95_is() -> None:
 def test_what_changed_since_the_last_run_is_marked_and_the_rest_looks_as_before() -> None:
     cells = everything()
     assert cells.of("backend", "CPU")[3] == "▼ decrease high, resizable in place changed, was 150m"
-    assert cells.of("web", "CPU")[3] == "▼ decrease high, in place reversed, was 300m"
+    assert cells.of("web", "CPU")[3] == "▼ decrease high, resizable in place reversed, was 300m"
     assert cells.of("nightly", "CPU")[3] == "▼ decrease high new"
     assert cells.of("backend", "Memory")[3] == "▼ decrease high, restarts pods"
     assert cells.of("cache", "Memory")[3] == "= keep high"  # "same" is no news
