@@ -20,7 +20,7 @@ from aiops_analysis.sources import promql
 from aiops_analysis.workflows.facts import facts_of
 from aiops_analysis.workflows.measured import usage_in
 from aiops_analysis.workflows.review import monthly
-from tests.test_guards import END, GIB, MIB, WINDOW, codes, facts, frame, numbers, usage
+from tests.test_guards import END, GIB, MIB, NAN, WINDOW, codes, facts, frame, numbers, one, usage
 from tests.test_kinds import bound, within
 from tests.test_measured import DAYS, LAST, at, history, pod
 from tests.test_measured import WINDOW as FORTNIGHT
@@ -85,6 +85,13 @@ def test_a_throttled_container_that_nothing_can_be_given_keeps_what_it_has() -> 
 def test_a_heap_that_follows_its_limit_does_not_raise_it_for_ever() -> None:
     # 90 % x 1.25 = 112.5 % of the limit would be asked for again after each change
     assert heap_need("-XX:MaxRAMPercentage=90", 2.0 * GIB) == 2.0 * GIB
+
+
+def test_after_a_kill_a_limit_without_a_request_is_not_undercut() -> None:
+    # Kubernetes takes the limit of 1 GiB as request; the rule of 1.5 x 100Mi would be a cut after a kill
+    row = one(usage("memory", 100 * MIB), memory_request=NAN, memory_limit=1.0 * GIB, oom_kills=2.0)
+    # the limit: 1.2 x 1024 = 1228.8 -> 1232Mi
+    assert (numbers(row), row["change"]) == ((1024, 1232), "increase")
 
 
 # --- rollouts ----------------------------------------------------------------------------------------------------------------------

@@ -46,8 +46,9 @@ class Draft:
     def not_below_today(self) -> bool:
         """Neither request nor limit below today's; True when that changed one."""
         case, changed = self.case, False
-        if known(case.request):
-            changed = self.raise_request(case.scale.tenths(case.request))
+        asked = case.request if known(case.request) else case.limit  # Kubernetes uses the limit as request where only that is set
+        if known(asked):
+            changed = self.raise_request(case.scale.tenths(asked))
         if known(case.limit):
             # the limit of today is no new need: it must not switch the hysteresis off
             needed = self.needed
