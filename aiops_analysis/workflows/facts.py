@@ -29,10 +29,13 @@ _JAVA = re.compile(
 _SIDECARS = frozenset({"istio-proxy", "linkerd-proxy", "envoy-sidecar", "vault-agent", "cloud-sql-proxy", "daprd", "consul-dataplane"})
 
 
-def facts_of(store: Store, window: Window) -> pd.DataFrame:
-    """FACTS of every workload-container that was seen in the window; empty when the history has no inventory. Raises StoreCorrupt."""
+def facts_of(store: Store, window: Window, inventory: pd.DataFrame | None = None) -> pd.DataFrame:
+    """FACTS of every workload-container that was seen in the window; empty when the history has no inventory. Raises StoreCorrupt.
+
+    ``inventory`` is that of the window where it was read before.
+    """
     days = list(window.days())
-    inventory = read_frame(store, "inventory", days)
+    inventory = read_frame(store, "inventory", days) if inventory is None else inventory
     if not len(inventory):
         return empty(FACTS)
     first, last = step_spans(inventory, window.start)

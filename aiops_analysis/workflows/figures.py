@@ -48,8 +48,12 @@ def by_namespace(recommendations: pd.DataFrame) -> pd.DataFrame:
     What a decision record keeps quiet is no saving that waits.
     """
     rows = []
-    for (namespace, resource), part in recommendations.groupby(["namespace", "resource"], sort=True):
-        weighted = _weighted(part)
+    # few columns: lists of samples and reasons need not be copied for each namespace
+    few = recommendations[["namespace", "resource", "role", "current_request", "p95", "replicas", "decided", "paper"]]
+    sized = _weighted(few)
+    running = dict(iter(sized.groupby(["namespace", "resource"])))
+    for (namespace, resource), part in few.groupby(["namespace", "resource"], sort=True):
+        weighted = running.get((namespace, resource), sized[:0])
         share = _share(weighted)
         rows.append(
             {

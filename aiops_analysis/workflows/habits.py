@@ -42,11 +42,13 @@ class Habits:
     hours: HoursPolicy
 
 
-def habits_of(store: Store, window: Window, hours: HoursPolicy | None = None, *, workers: int = 2) -> Habits:
-    """The habits of a window; each block of the history is read once. Raises StoreCorrupt."""
+def habits_of(
+    store: Store, window: Window, hours: HoursPolicy | None = None, *, inventory: pd.DataFrame | None = None, workers: int = 2
+) -> Habits:
+    """The habits of a window; each block of the history is read once, ``inventory`` not again where it is given. Raises StoreCorrupt."""
     policy = hours or HoursPolicy()
     days = list(window.days())
-    asked = _requested(store, window)
+    asked = _requested(store, window, read_frame(store, "inventory", days) if inventory is None else inventory)
     profiles, weeks = [], []
     for resource in RESOURCES:
 
@@ -108,7 +110,7 @@ def with_business(recommendations: pd.DataFrame, habits: Habits) -> pd.DataFrame
     return recommendations.assign(business_p95=np.where(recommendations["pooled_p95"].notna(), found, np.nan))
 
 
-def _requested(store: Store, window: Window) -> dict[str, np.ndarray]:
+def _requested(store: Store, window: Window, inventory: pd.DataFrame) -> dict[str, np.ndarray]:
     """Sum of the requests of running containers at each step [UTC days, steps], NaN on days without inventory.
 
     An init container that has ended asks for nothing; one that keeps running (a native sidecar) counts.
@@ -116,7 +118,6 @@ def _requested(store: Store, window: Window) -> dict[str, np.ndarray]:
     days = list(window.days())
     steps = steps_of()
     known = np.array([store.manifest("inventory", day) is not None for day in days])
-    inventory = read_frame(store, "inventory", days)
     inventory = inventory[inventory["role"] != "init"]
     first, last = (np.clip(edge, 0, len(days) * steps) for edge in step_spans(inventory, window.start))
     out = {}

@@ -22,10 +22,10 @@ _COLUMNS = {**dict.fromkeys(GROUP, "str"), "resource": "str", "day": "str", "kin
 _HASHED = ("Deployment", "Rollout")
 
 
-def events_of(store: Store, window: Window) -> pd.DataFrame:
+def events_of(store: Store, window: Window, inventory: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per event of a day: GROUP, resource ("" is both), day (ISO date), kind (rollout, oom_kill, restart), count.
 
-    A restart after a kill for memory is the kill. Raises StoreCorrupt.
+    A restart after a kill for memory is the kill. ``inventory`` is that of the window where it was read before. Raises StoreCorrupt.
     """
     days = list(window.days())
     kills, restarts = (_counted(store, metric, days) for metric in ("oom_kills", "restarts"))
@@ -33,7 +33,7 @@ def events_of(store: Store, window: Window) -> pd.DataFrame:
     both = restarts.merge(kills, on=on, how="left", suffixes=("", "_killed"))
     others = both.assign(count=(both["count"] - both["count_killed"].fillna(0)).clip(lower=0).astype("int64"))
     frames = [
-        _rollouts(store, window),
+        _rollouts(read_frame(store, "inventory", days) if inventory is None else inventory),
         kills.assign(kind="oom_kill", resource="memory"),
         others[others["count"] > 0].assign(kind="restart", resource="")[[*on, "count", "kind", "resource"]],
     ]
@@ -56,9 +56,8 @@ def _counted(store: Store, metric: str, days: Sequence[date]) -> pd.DataFrame:
     return summed[summed["count"] > 0].astype({"day": "str", "count": "int64"})
 
 
-def _rollouts(store: Store, window: Window) -> pd.DataFrame:
+def _rollouts(inventory: pd.DataFrame) -> pd.DataFrame:
     """The days on which a template of a workload-container was seen for the first time, but for the first one."""
-    inventory = read_frame(store, "inventory", window.days())
     if not len(inventory):
         return inventory
     told = (inventory["revision"] != "").groupby([inventory[name] for name in GROUP]).transform("all")

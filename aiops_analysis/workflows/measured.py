@@ -38,15 +38,17 @@ class _About:
     starts: pd.DataFrame
 
 
-def usage_in(store: Store, window: Window, facts: pd.DataFrame, policy: SizingPolicy) -> pd.DataFrame:
+def usage_in(
+    store: Store, window: Window, facts: pd.DataFrame, policy: SizingPolicy, inventory: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """USAGE of both resources: of DaemonSets also by node pool, of Jobs and CronJobs by run, and what was left out in ``dropped``.
 
     Days before the last rollout are left out where methods.md A8 says so (``cut``); the first minutes of a container count for memory
-    only. Raises StoreCorrupt.
+    only. ``inventory`` is that of the window where it was read before. Raises StoreCorrupt.
     """
     days = list(window.days())
-    inventory = read_frame(store, "inventory", days)
-    pools = pool_of_pods(inventory, read_frame(store, "nodes", days))
+    inventory = read_frame(store, "inventory", days) if inventory is None else inventory
+    pools = pool_of_pods(inventory[inventory["workload_kind"] == "DaemonSet"], read_frame(store, "nodes", days))
     about = _About(window, policy, pools, _rollouts(facts, window), _starts(store, window, inventory))
     runs = whole_runs(read_frame(store, "runs", days))
     frames = []

@@ -113,12 +113,13 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
     days = quality(store, window)
     if not (days["status"] != "missing").any():
         raise NotEnoughData(f"no day of {window.as_dict()['start']} to {window.as_dict()['end']} is stored for cluster {store.cluster!r}")
-    facts = sober(store, window, facts_of(store, window))
-    usage = usage_in(store, window, facts, policy)
+    inventory = read_frame(store, "inventory", window.days())
+    facts = sober(store, window, facts_of(store, window, inventory))
+    usage = usage_in(store, window, facts, policy, inventory)
     facts = _with_memory_at_kill(facts, usage)
     bounds = read_frame(store, "bounds", window.days())
     sized = recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds)
-    seen = habits_of(store, window, beside.hours)
+    seen = habits_of(store, window, beside.hours, inventory=inventory)
     found = _business(paper(graded(store, window, sized), prices), seen, usage)
     idle = idle_of(seen, found, usage, facts, currency=prices.currency)
     recommendations, changed, said = _beside(found, beside, store.cluster, policy, window)
@@ -141,7 +142,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         queries=queries,
         source=source,
         notes=(*notes_of(policy, prices, window), hours_note(seen.hours)),
-        events=events_of(store, window),
+        events=events_of(store, window, inventory),
         week=seen.week,
         habits=idle.workloads,
         changed=changed,
