@@ -105,6 +105,14 @@ def test_a_number_came_or_went() -> None:
     assert beside(none, none)["stability"] == "same"
 
 
+@pytest.mark.parametrize(
+    "code", [Code.CLAMPED, Code.LARGER_THAN_NODE, Code.POOL, Code.HPA_TOGETHER, Code.FEW_RUNS, Code.POST_ROLLOUT, Code.SINCE_ROLLOUT]
+)
+def test_reasons_of_the_kinds_explain_too(code: Code) -> None:
+    row = beside(cpu(0.1, reasons=[Reason(code, "Another number.", {})]), cpu(0.2))
+    assert (row["stability"], row["why"]) == ("changed", f"new: {code}")
+
+
 def test_reasons_policy_and_window_explain() -> None:
     killed = [Reason(Code.OOM_KILLED, "Killed.", {}), Reason(Code.SIDECAR, "A comment.", {})]
     since = Since("20261001T000000Z", (14, 28), ("cpu_request_factor",))

@@ -173,6 +173,8 @@ def test_f26_an_inventory_of_one_day_does_not_make_texts_complete(store, folder)
     sobered = recommend(usage, sober(store, window, facts), SizingPolicy(), cluster="prod", window=window)
     assert sobered.loc[sobered["resource"] == "cpu", "grade"].tolist() == ["refused"]
     assert facts["expected_steps"].tolist() == [12.0]  # not changed
+    rolled = sober(store, window, facts.assign(settled_steps=12.0))
+    assert rolled[["expected_steps", "settled_steps"]].isna().all(axis=None)  # nor is the part after a rollout
 
 
 def test_facts_of_a_measured_window_stay(store):

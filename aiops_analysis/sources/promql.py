@@ -329,8 +329,7 @@ def job_query(kind: str, scope: Scope, range_s: int = 86_400, names: Mapping[str
     if kind == "run_cpu":
         last = ever(_CPU, containers(_CPU, scope, names)) + (" < 0" if _is_rate(_CPU, names) else "")  # a rate counts nothing: no answer
         counters = f"sum without (cpu) ({last})" if scope.per_cpu else last
-        each = f"max {scope.by(*_GROUP, 'id')} ({counters})"
-        return f"sum {scope.by(*_GROUP)} ({each}){jobs}"
+        return f"sum {scope.by(*_GROUP)} (max {scope.by(*_GROUP, 'id')} ({counters})){jobs}"
     if kind == "run_memory":
         return f"max {scope.by(*_GROUP)} ({ever(_MEMORY, containers(_MEMORY, scope, names))}){jobs}"
     if kind == "run_outcome":

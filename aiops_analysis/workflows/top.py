@@ -184,4 +184,4 @@ def sober(store: Store, window: Window, facts: pd.DataFrame) -> pd.DataFrame:
     An inventory of one day, as ``collect --once`` writes it, would make a few texts of four weeks look complete. Without it completeness
     is counted over the whole time from the first to the last sample. Facts of any other window are given back as they are.
     """
-    return facts if anecdotal(store, window) is None else facts.assign(expected_steps=np.nan)
+    return facts if anecdotal(store, window) is None else facts.assign(expected_steps=np.nan, settled_steps=np.nan)
