@@ -105,25 +105,15 @@ def new(
 
 def _basis(settings: Settings, run: str | None, end: str | None, days: str | None) -> Basis:
     """The recommendations of a run's folder, or of the history's window."""
-    from datetime import timedelta
-
     from aiops_analysis.evidence.adr_basis import basis_of_review, basis_of_run
 
     if run is not None:
         if end or days:
             raise UsageError("--run has its own window; leave out --end and --days")
         return basis_of_run(settings.home / Path(run).expanduser())
-    from aiops_analysis.analysis.policy import policy_of
-    from aiops_analysis.analysis.savings import DEFAULT_PRICES
-    from aiops_analysis.cli.recommend import policy_text
-    from aiops_analysis.cli.setup import days_of, end_of
-    from aiops_analysis.history.store import open_store
-    from aiops_analysis.workflows.review import monthly, review_window
+    from aiops_analysis.cli.recommend import reviewed
 
-    chosen = policy_of(settings.policy, policy_text(settings))
-    store = open_store(settings.history_root, settings.cluster_name)
-    last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
-    return basis_of_review(monthly(store, review_window(store, days=days_of(days) or _DAYS, last=last), chosen, DEFAULT_PRICES))
+    return basis_of_review(reviewed(settings, days=days, end=end, decisions=False)[1])
 
 
 def _advice(name: str) -> str:

@@ -66,8 +66,8 @@ def recommend(
     session.say(found.summary)
 
 
-def reviewed(settings: Settings, *, days: str | None, end: str | None) -> tuple[Store, Review]:
-    """The history of the settings' cluster, and its review over a window as it was typed.
+def reviewed(settings: Settings, *, days: str | None, end: str | None, decisions: bool = True) -> tuple[Store, Review]:
+    """The history of the settings' cluster, and its review over a window as it was typed, beside its decision records or not.
 
     Raises UsageError, SettingsError and NotEnoughData.
     """
@@ -82,9 +82,8 @@ def reviewed(settings: Settings, *, days: str | None, end: str | None) -> tuple[
     chosen = policy_of(settings.policy, policy_text(settings))
     store = open_store(settings.history_root, settings.cluster_name)
     last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
-    return store, monthly(
-        store, review_window(store, days=days_of(days) or _DAYS, last=last), chosen, DEFAULT_PRICES, Beside(adr_dir=settings.records)
-    )
+    window = review_window(store, days=days_of(days) or _DAYS, last=last)
+    return store, monthly(store, window, chosen, DEFAULT_PRICES, Beside(adr_dir=settings.records if decisions else None))
 
 
 def policy_text(settings: Settings) -> str:

@@ -17,7 +17,7 @@ from aiops_analysis.workflows.job_runs import JOB_KINDS
 from aiops_analysis.workflows.measure import step_spans, sums
 from aiops_analysis.workflows.placement import with_placement
 
-__all__ = ["covered_steps", "facts_of"]
+__all__ = ["covered_steps", "facts_of", "template_starts"]
 
 _SLOTS = ["cpu_request", "cpu_limit", "memory_request", "memory_limit"]
 _BURST_DAYS = 7
@@ -44,7 +44,7 @@ def facts_of(store: Store, window: Window, inventory: pd.DataFrame | None = None
     frame = inventory[list(GROUP)].assign(code=code).drop_duplicates("code").sort_values("code").drop(columns="code").reset_index(drop=True)
     expected, pod_steps, low, high = covered_steps(code, first, last, len(frame))
     known = _known_steps(store, days)
-    rollouts = pd.Series(_last_rollout(inventory, code, len(frame)))
+    rollouts = pd.Series(_last_rollout(inventory))
     end = np.where(frame["workload_kind"].isin(JOB_KINDS), last.max() - _JOB_PAUSE, last.max())
     frame = frame.assign(
         expected_steps=expected.astype(float),
@@ -125,23 +125,24 @@ def _current(inventory: pd.DataFrame, code: np.ndarray, last: np.ndarray) -> dic
     return {name: best[name].to_numpy() for name in columns}
 
 
-def _last_rollout(inventory: pd.DataFrame, code: np.ndarray, groups: int) -> np.ndarray:
-    """When the newest template appeared, NaT when there was only one (methods.md A8).
+def template_starts(inventory: pd.DataFrame) -> pd.DataFrame:
+    """GROUP and ``first_seen`` of each template of each workload-container (methods.md A8).
 
     A template is image, requests and limits, and for a Deployment its ReplicaSet, whose name is a hash of the template.
     """
-    template = ["image", "revision", *_SLOTS]
+    groups = [inventory[name] for name in GROUP]
     # the pods of a StatefulSet or DaemonSet keep their owner's name, each Job has its own
     named = inventory["workload_kind"].isin(["Deployment", "Rollout"])
     # where some day does not tell it, none does: "unknown" is not another template
-    told = (inventory["revision"] != "").groupby(code).transform("all")
-    hashed = inventory["revision"].where(named & told, "")
-    seen = inventory.assign(code=code, revision=hashed).groupby(["code", *template], dropna=False, as_index=False)["first_seen"].min()
-    starts = seen.groupby("code")["first_seen"].agg(["min", "max"])
-    out = pd.Series(pd.NaT, index=range(groups), dtype="datetime64[s, UTC]")
-    changed = starts["max"] > starts["min"]
-    out.loc[starts.index[changed]] = starts.loc[changed, "max"]
-    return out.array
+    told = (inventory["revision"] != "").groupby(groups).transform("all")
+    hashed = inventory.assign(revision=inventory["revision"].where(named & told, ""))
+    return hashed.groupby([*GROUP, "image", "revision", *_SLOTS], dropna=False, as_index=False)["first_seen"].min()
+
+
+def _last_rollout(inventory: pd.DataFrame) -> np.ndarray:
+    """When the newest template of each workload-container appeared, in their order, NaT when there was only one."""
+    starts = template_starts(inventory).groupby(list(GROUP), sort=True)["first_seen"].agg(["min", "max"])
+    return starts["max"].where(starts["max"] > starts["min"]).array
 
 
 def _with_hpas(frame: pd.DataFrame, hpas: pd.DataFrame) -> pd.DataFrame:

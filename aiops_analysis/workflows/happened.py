@@ -13,13 +13,12 @@ from aiops_analysis.core.window import Window
 from aiops_analysis.history.days import Block
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.facts import template_starts
 from aiops_analysis.workflows.measure import over_buckets
 
 __all__ = ["events_of"]
 
-_TEMPLATE = ["image", "revision", "cpu_request", "cpu_limit", "memory_request", "memory_limit"]
 _COLUMNS = {**dict.fromkeys(GROUP, "str"), "resource": "str", "day": "str", "kind": "str", "count": "int64"}
-_HASHED = ("Deployment", "Rollout")
 
 
 def events_of(store: Store, window: Window, inventory: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -60,10 +59,7 @@ def _rollouts(inventory: pd.DataFrame) -> pd.DataFrame:
     """The days on which a template of a workload-container was seen for the first time, but for the first one."""
     if not len(inventory):
         return inventory
-    told = (inventory["revision"] != "").groupby([inventory[name] for name in GROUP]).transform("all")
-    known = inventory["workload_kind"].isin(_HASHED) & told
-    templates = inventory.assign(revision=inventory["revision"].where(known, ""))
-    seen = templates.groupby([*GROUP, *_TEMPLATE], dropna=False, as_index=False)["first_seen"].min()
+    seen = template_starts(inventory)
     began = seen.groupby(list(GROUP))["first_seen"].transform("min")
     later = seen[seen["first_seen"] > began]
     rows = later[list(GROUP)].assign(day=later["first_seen"].dt.strftime("%Y-%m-%d"), kind="rollout", resource="", count=1)
