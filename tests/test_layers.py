@@ -24,6 +24,7 @@ DEMO = ("demo", "demo_model", "demo_objects", "demo_openmetrics", "demo_places",
 NEIGHBOURS = {
     ("core", "core.errors"),
     ("core.schema", "core.contract"),
+    ("core.schema_money", "core.contract"),
     ("history.days", "history.store"),
     ("history.inventory", "history.store"),
     ("history.weekly", "history.store"),
@@ -33,6 +34,8 @@ NEIGHBOURS = {
     # parts of right-sizing; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *(("analysis", f"analysis.{part}") for part in ("policy", "sizing", "java", "sufficiency", "guards", "bounds", "autoscaling")),
     *(("analysis", f"analysis.{part}") for part in ("priority", "usage", "allocation")),
+    # node packing in its parts, and money
+    *(("analysis", f"analysis.{part}") for part in ("scheduling", "packing", "packing_bounds", "node_prices", "savings", "costs")),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),
@@ -50,6 +53,8 @@ NEIGHBOURS = {
     ("workflows", "workflows.weeks"),
     ("workflows", "workflows.daybook"),
     ("workflows.doctor", "workflows.pull"),
+    *(("sources.prices", f"sources.{part}") for part in ("price_lists", "price_sheet")),
+    *(("workflows", f"workflows.{part}") for part in ("costs", "pricing", "pods", "nodes_packed", "ledger")),
     ("sources.prometheus", "sources.http"),
     ("sources.prometheus", "sources.matrices"),
     ("sources.prometheus", "sources.session"),

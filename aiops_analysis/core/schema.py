@@ -106,6 +106,9 @@ NODES = Contract(
         "memory_capacity": "float64",  # [bytes]
         "memory_allocatable": "float64",  # [bytes]
         "pods_allocatable": "float64",
+        "labels": "str",  # JSON object of all labels, "" when the source does not tell them
+        "taints": "str",  # JSON list of [key, value, effect], "" when unknown
+        "unschedulable": "bool",  # cordoned
         "first_seen": _TIME,
         "last_seen": _TIME,
     },
@@ -196,6 +199,9 @@ WORKLOADS = Contract(
         "vpa_mode": "str",  # Off | Initial | Recreate | InPlaceOrRecreate | Auto | ""
         "java_flags": "str",  # heap flags found in command, args or environment (-Xmx, -XX:MaxRAMPercentage), "" without
         "resize_restart": "bool",  # a container's resizePolicy asks for a restart
+        "scheduling": "str",  # JSON of the rules that bind its pods to nodes (analysis/scheduling.py), "" when unknown
+        "disruptions": "float64",  # pods that its PodDisruptionBudget lets go at once, NaN without one
+        "surge": "float64",  # pods above the wanted ones during a rollout
         "first_seen": _TIME,
         "last_seen": _TIME,
     },

@@ -33,7 +33,11 @@ KINDS: dict[str, Contract] = {
 #: The kinds that a metrics server answers; "workloads" comes from the Kubernetes API alone.
 ASKED = tuple(kind for kind in KINDS if kind != "workloads")
 #: Columns that came later, and what an older file is taken to say: it is read, not refused.
-_LATER: dict[str, dict[str, str]] = {"inventory": {"role": "app", "scope": "", "revision": ""}, "nodes": {"version": ""}}
+_LATER: dict[str, dict[str, object]] = {
+    "inventory": {"role": "app", "scope": "", "revision": ""},
+    "nodes": {"version": "", "labels": "", "taints": "", "unschedulable": False},
+    "workloads": {"scheduling": "", "disruptions": np.nan, "surge": np.nan},
+}
 
 
 def runs(values: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
