@@ -1,0 +1,9 @@
+"""Charts that answer one question each: static SVG, byte for byte the same from the same frame, with the answer as alt text."""
+
+from __future__ import annotations
+
+from aiops_analysis.presentation.charts.days import completeness, week_profile
+from aiops_analysis.presentation.charts.drawing import Picture
+from aiops_analysis.presentation.charts.sizing import before_after, overprovision_by_namespace, under_provisioned
+
+__all__ = ["Picture", "before_after", "completeness", "overprovision_by_namespace", "under_provisioned", "week_profile"]
