@@ -80,7 +80,7 @@ NEIGHBOURS = {
     ("presentation", "presentation.cells"),
     ("presentation.charts", "presentation.charts"),
     ("presentation.tables", "presentation.money"),
-    ("presentation.money", "presentation.packed"),
+    ("presentation.tables", "presentation.packed"),
     ("presentation.cells", "presentation.series"),
     ("presentation.rows", "presentation.series"),
     ("presentation.recommended", "presentation.folded"),

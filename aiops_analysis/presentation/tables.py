@@ -25,6 +25,8 @@ from aiops_analysis.presentation.cells import (
 from aiops_analysis.presentation.escape import Html, element, join, name, text
 from aiops_analysis.presentation.habits import habits, stability
 from aiops_analysis.presentation.headlines import headline_cards, method_facts, policy_facts
+from aiops_analysis.presentation.money import bridge, costs, ledger, matrix, pool_costs, savings
+from aiops_analysis.presentation.packed import blockers, next_nodes, packing
 from aiops_analysis.presentation.recommended import biggest, left_alone, recommendations, under_provisioned
 
 if TYPE_CHECKING:
@@ -33,17 +35,26 @@ if TYPE_CHECKING:
 __all__ = [
     "Table",
     "biggest",
+    "blockers",
+    "bridge",
     "cards",
+    "costs",
     "explanation",
     "findings",
     "habits",
     "headline",
+    "ledger",
     "left_alone",
+    "matrix",
     "method",
     "namespaces",
+    "next_nodes",
+    "packing",
     "paragraph",
+    "pool_costs",
     "quality",
     "recommendations",
+    "savings",
     "stability",
     "under_provisioned",
 ]

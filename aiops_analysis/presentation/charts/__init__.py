@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from aiops_analysis.presentation.charts.days import completeness, week_profile
 from aiops_analysis.presentation.charts.drawing import Picture
+from aiops_analysis.presentation.charts.money import bridge, node_pools, three_numbers
 from aiops_analysis.presentation.charts.sizing import before_after, overprovision_by_namespace, under_provisioned
 
-__all__ = ["Picture", "before_after", "completeness", "overprovision_by_namespace", "under_provisioned", "week_profile"]
+__all__ = [
+    "Picture",
+    "before_after",
+    "bridge",
+    "completeness",
+    "node_pools",
+    "overprovision_by_namespace",
+    "three_numbers",
+    "under_provisioned",
+    "week_profile",
+]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["EDGES", "ROW", "WIDE", "Picture", "key", "panel", "picture"]
+__all__ = ["EDGES", "ROW", "WIDE", "Picture", "key", "move", "panel", "picture"]
 
 WIDE = 9.4  # [inch] at 72 points: 677 pt, about 900 px
 ROW = 0.3  # [inch] height of one row of a chart
@@ -87,6 +87,20 @@ def key(figure: Figure, high: float, entries: Sequence[tuple[str, str, str, str]
         handletextpad=0.5,
         borderaxespad=0,
     )
+
+
+def move(axes: Axes, place: int, now: float | None, then: float | None, tick: float | None) -> None:
+    """One row of a change: a circle for today, a diamond for what is recommended, a line between them, a stroke for what bounds it."""
+    axes.axhline(place, color=CHART["line"], linewidth=0.6, zorder=0)
+    if now is not None and then is not None:
+        axes.plot([now, then], [place, place], color=CHART["before"], linewidth=1.6, zorder=1)
+    if now is not None:
+        hollow: dict[str, Any] = {"color": CHART["card"], "markeredgecolor": CHART["before"]}
+        axes.plot([now], [place], marker="o", markersize=7, markeredgewidth=1.8, zorder=2, **hollow)
+    if tick is not None:
+        axes.plot([tick], [place], marker="|", markersize=12, color=CHART["ink"], markeredgewidth=1.8, zorder=3)
+    if then is not None:
+        axes.plot([then], [place], marker="D", markersize=6, color=CHART["used"], zorder=4)
 
 
 def picture(

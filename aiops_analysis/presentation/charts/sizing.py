@@ -9,7 +9,7 @@ import pandas as pd
 
 from aiops_analysis.core.units import GIB
 from aiops_analysis.presentation import formats
-from aiops_analysis.presentation.charts.drawing import ROW, Picture, key, panel, picture
+from aiops_analysis.presentation.charts.drawing import ROW, Picture, key, move, panel, picture
 from aiops_analysis.presentation.style import CHART
 
 if TYPE_CHECKING:
@@ -156,23 +156,6 @@ def _move_rows(axes: Axes, rows: Sequence[Mapping[str, Any]], resource: str, sai
     )
     for place, row in enumerate(rows):
         now, then, used = (row[c] / unit if formats.known(row[c]) else None for c in columns)
-        axes.axhline(place, color=CHART["line"], linewidth=0.6, zorder=0)
         axes.text(-largest * 0.025, place, _what(row, 18), ha="right", va="center", color=CHART["ink"])
-        if now is not None and then is not None:
-            axes.plot([now, then], [place, place], color=CHART["before"], linewidth=1.6, zorder=1)
-        if now is not None:
-            axes.plot(
-                [now],
-                [place],
-                marker="o",
-                markersize=7,
-                color=CHART["card"],
-                markeredgecolor=CHART["before"],
-                markeredgewidth=1.8,
-                zorder=2,
-            )
-        if used is not None:
-            axes.plot([used], [place], marker="|", markersize=12, color=CHART["ink"], markeredgewidth=1.8, zorder=3)
-        if then is not None:
-            axes.plot([then], [place], marker="D", markersize=6, color=CHART["used"], zorder=4)
+        move(axes, place, now, then, used)
         axes.text(largest * 1.07, place, said(row), va="center", color=CHART["ink"])

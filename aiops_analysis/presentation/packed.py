@@ -1,0 +1,117 @@
+"""Tables of nodes: what each pool needs, what frees the next node, and what keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from aiops_analysis.presentation import formats
+from aiops_analysis.presentation.cells import Column, Table, body, cell, number_cell, paragraph, reasons_of, records, sentences, table
+from aiops_analysis.presentation.escape import Html, element, join, name, text
+
+__all__ = ["blockers", "next_nodes", "packing"]
+
+_AUTOSCALERS = {
+    "cluster-autoscaler": "Cluster Autoscaler",
+    "karpenter": "Karpenter",
+    "managed": "managed by the provider",
+    "none": "none: someone has to shrink the pool",
+    "unknown": "none seen: someone has to shrink the pool",
+}
+_BLOCKERS = {
+    "pdb": "disruption budget",
+    "safe_to_evict": "safe-to-evict: false",
+    "local_storage": "local storage",
+    "no_controller": "no controller",
+    "anti_affinity": "anti-affinity",
+    "node_selector": "node selector",
+    "spread": "spread",
+    "minimum": "smallest size of the pool",
+    "busy": "busy",
+    "commitment": "commitment",
+    "too_large": "too large for the other nodes",
+}
+_MOST = 60
+_NAMED = 12
+
+
+def packing(found: pd.DataFrame, currency: str = "") -> Table:
+    """Nodes by pool, today and with the recommendations, and what of it can be banked (PACKING)."""
+    if found.empty:
+        return paragraph("No node is known: bankable savings cannot be computed from requests alone.")
+    columns = [Column("Node pool", note="instance type"), Column("Nodes", True, "now → then"), Column("Model", True, "now → then")]
+    columns += [Column("Cannot be beaten", True, "lower bound"), Column("Kept free", True), Column("Can go", True)]
+    columns += [Column("Bankable", True, f"{currency} a month"), Column("If shrunk by hand", True), Column("Who takes nodes away")]
+    columns.append(Column("What limits it"))
+    title = "Node pools: what the recommendations free"
+    note = "The model packs the pods of the busiest moment by their requests and rules; 'then' keeps room for a lost node and a rollout."
+    return Table(table(title, columns, [body(_packing_row(row) for row in records(found))], sortable=True, note=note), title)
+
+
+def _packing_row(row: Mapping[str, Any]) -> list[Html]:
+    now, after = int(row["nodes_now"]), int(row["nodes_now"] - row["freed"])
+    kept = f"{formats.money(row['committed'])} is paid until {formats.day(str(row['committed_until']))}" if row["committed_until"] else ""
+    unknown = f"Unknown: {row['unknown']}." if row["unknown"] else ""
+    factor = f"× {row['calibration']:.2f}" if formats.known(row["calibration"]) else ""
+    return [
+        cell(element("bdi", None, name(row["pool"])), element("small", None, name(row["instance_type"])), head=True),
+        number_cell(f"{now} → {after}" if after != now else f"{now}", now),
+        number_cell(f"{row['model_now']} → {row['model_after']}", row["model_after"], factor),
+        number_cell(f"{row['lower_bound_after']}", row["lower_bound_after"]),
+        number_cell(f"{row['headroom']}", row["headroom"]),
+        number_cell(f"{row['freed']}", row["freed"], f"grade {row['grade']}"),
+        number_cell(formats.money(row["bankable"]), row["bankable"], kept),
+        number_cell(formats.money(row["if_shrunk"]), row["if_shrunk"]),
+        cell(_AUTOSCALERS.get(str(row["autoscaler"]), str(row["autoscaler"]))),
+        cell(element("p", None, text(unknown[:400])) if unknown else "", sentences(reasons_of(row)), kind="reasons"),
+    ]
+
+
+def next_nodes(found: pd.DataFrame, currency: str = "") -> Table:
+    """The smallest set of changes that frees one node, and the next (NEXT_NODES)."""
+    if found.empty:
+        return paragraph("No set of the recommendations frees a node.")
+    columns = [Column("Node pool"), Column("Node", True), Column("Change these, in this order"), Column("Workloads so far", True)]
+    columns.append(Column("This node", True, f"{currency} a month"))
+    rows = []
+    for row in records(found):
+        named = [str(one) for one in row["workloads"]]
+        shown = join([*(name(one) for one in named[:_NAMED]), *([f"{len(named) - _NAMED} more"] if len(named) > _NAMED else [])], ", ")
+        proof = "no smaller set does" if row["exact"] else f"greedy; fewer than {row['at_least']} cannot"
+        rows.append(
+            [
+                cell(element("bdi", None, name(row["pool"])), head=True),
+                number_cell(f"{row['node']}", row["node"]),
+                cell(element("bdi", None, shown) if named else "nothing more", element("small", None, proof), kind="reasons"),
+                number_cell(f"{row['total_changes']}", row["total_changes"]),
+                number_cell(formats.money(row["saves"]), row["saves"]),
+            ]
+        )
+    title = "What frees the next node"
+    return Table(table(title, columns, [body(rows)], note="Each step was packed again; later nodes count on the earlier changes."), title)
+
+
+def blockers(found: pd.DataFrame) -> Table:
+    """What keeps nodes from going, by name (BLOCKERS)."""
+    if found.empty:
+        return paragraph("Nothing that is known keeps a node from going.")
+    columns = [Column("What"), Column("Workload"), Column("Node pool", note="node"), Column("Why")]
+    rows = [
+        [
+            cell(_BLOCKERS.get(str(row["code"]), str(row["code"])), head=True),
+            cell(
+                element("bdi", None, name(row["workload"] or "–")),
+                element("small", None, name(row["namespace"])) if row["namespace"] else "",
+            ),
+            cell(element("bdi", None, name(row["pool"])), element("small", None, name(row["node"])) if row["node"] else ""),
+            cell(text(str(row["message"])[:400]), kind="reasons"),
+        ]
+        for row in records(found.head(_MOST))
+    ]
+    left = len(found) - _MOST
+    title = f"What keeps nodes: {formats.count(len(found), 'blocker', 'blockers')}"
+    return Table(
+        table(title, columns, [body(rows)], sortable=True, note=f"{left:,} more are in recommendations.json." if left > 0 else ""), title
+    )
