@@ -7,7 +7,7 @@ import pandas as pd
 
 from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.presentation import charts, tables
-from tests import frames
+from tests import frames, money_frames
 from tests.frames import GIB, MIB, NAN
 
 UNTIL = {"ADR-0007": "2027-03-01"}
@@ -105,6 +105,23 @@ def notebook() -> nbformat.NotebookNode:
         "## Recommendations": [tables.recommendations(recs, **seen, until=UNTIL)],
         "## Habits": [charts.week_profile(profile()), tables.habits(habits()), tables.stability(changes())],
         "## Before and after": [charts.before_after(recs, currency="USD"), tables.biggest(recs), tables.left_alone(recs)],
+        "## Money": [
+            charts.three_numbers(money_frames.FIGURES),
+            tables.savings(money_frames.savings()),
+            tables.ledger(money_frames.ledger()),
+            charts.bridge(money_frames.bridge(), "USD", "19 October to 1 November beside 5 to 18 October."),
+            tables.bridge(money_frames.bridge(), "19 October to 1 November beside 5 to 18 October.", "USD"),
+            tables.costs(money_frames.costs(), ["namespace"], "USD"),
+            tables.costs(money_frames.costs(), ["workload", "workload_kind", "namespace"], "USD"),
+            tables.pool_costs(money_frames.pools(), "USD"),
+            tables.matrix(money_frames.matrix(), "USD"),
+        ],
+        "## Nodes": [
+            charts.node_pools(money_frames.packing()),
+            tables.packing(money_frames.packing(), "USD"),
+            tables.next_nodes(money_frames.next_nodes(), "USD"),
+            tables.blockers(money_frames.blockers()),
+        ],
         "## Data": [charts.completeness(frames.day_rows()), tables.quality(frames.day_rows())],
     }
     cells = []

@@ -14,11 +14,11 @@ from aiops_analysis.presentation.escape import Html, element, join, name, text
 __all__ = ["blockers", "next_nodes", "packing"]
 
 _AUTOSCALERS = {
-    "cluster-autoscaler": "Cluster Autoscaler",
-    "karpenter": "Karpenter",
-    "managed": "managed by the provider",
-    "none": "none: someone has to shrink the pool",
-    "unknown": "none seen: someone has to shrink the pool",
+    "cluster-autoscaler": "The Cluster Autoscaler takes nodes away.",
+    "karpenter": "Karpenter takes nodes away.",
+    "managed": "The provider's autoscaler takes nodes away.",
+    "none": "No autoscaler: someone has to shrink the pool.",
+    "unknown": "No autoscaler was seen: someone has to shrink the pool.",
 }
 _BLOCKERS = {
     "pdb": "disruption budget",
@@ -43,8 +43,7 @@ def packing(found: pd.DataFrame, currency: str = "") -> Table:
         return paragraph("No node is known: bankable savings cannot be computed from requests alone.")
     columns = [Column("Node pool", note="instance type"), Column("Nodes", True, "now → then"), Column("Model", True, "now → then")]
     columns += [Column("Cannot be beaten", True, "lower bound"), Column("Kept free", True), Column("Can go", True)]
-    columns += [Column("Bankable", True, f"{currency} a month"), Column("If shrunk by hand", True), Column("Who takes nodes away")]
-    columns.append(Column("What limits it"))
+    columns += [Column("Bankable", True, f"{currency} a month"), Column("If shrunk by hand", True), Column("What limits it")]
     title = "Node pools: what the recommendations free"
     note = "The model packs the pods of the busiest moment by their requests and rules; 'then' keeps room for a lost node and a rollout."
     return Table(table(title, columns, [body(_packing_row(row) for row in records(found))], sortable=True, note=note), title)
@@ -54,6 +53,7 @@ def _packing_row(row: Mapping[str, Any]) -> list[Html]:
     now, after = int(row["nodes_now"]), int(row["nodes_now"] - row["freed"])
     kept = f"{formats.money(row['committed'])} is paid until {formats.day(str(row['committed_until']))}" if row["committed_until"] else ""
     unknown = f"Unknown: {row['unknown']}." if row["unknown"] else ""
+    takes = _AUTOSCALERS.get(str(row["autoscaler"]), str(row["autoscaler"]))
     factor = f"× {row['calibration']:.2f}" if formats.known(row["calibration"]) else ""
     return [
         cell(element("bdi", None, name(row["pool"])), element("small", None, name(row["instance_type"])), head=True),
@@ -64,8 +64,7 @@ def _packing_row(row: Mapping[str, Any]) -> list[Html]:
         number_cell(f"{row['freed']}", row["freed"], f"grade {row['grade']}"),
         number_cell(formats.money(row["bankable"]), row["bankable"], kept),
         number_cell(formats.money(row["if_shrunk"]), row["if_shrunk"]),
-        cell(_AUTOSCALERS.get(str(row["autoscaler"]), str(row["autoscaler"]))),
-        cell(element("p", None, text(unknown[:400])) if unknown else "", sentences(reasons_of(row)), kind="reasons"),
+        cell(element("p", None, text(f"{takes} {unknown}".strip()[:500])), sentences(reasons_of(row)), kind="reasons"),
     ]
 
 

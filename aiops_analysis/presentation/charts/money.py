@@ -107,12 +107,12 @@ def bridge(parts: pd.DataFrame, currency: str = "", words: str = "") -> Picture:
     )
 
     def draw(figure: Figure, high: float) -> None:
-        axes = panel(figure, high, 2.1, 4.4, len(rows), top=0.78)
+        axes = panel(figure, high, 2.1, 4.4, len(rows), top=0.62)
         _waterfall(axes, rows, spans, currency)
         marks = [("patch", CHART["before"], "", "cost"), ("patch", CHART["short"], "xxxx", "more"), ("patch", CHART["used"], "", "less")]
         key(figure, high, marks)
 
-    return picture("Why the cost moved", alt, len(rows), draw, words, top=0.78)
+    return picture("Why the cost moved", alt, len(rows), draw, words, top=0.62, extra=0.24)
 
 
 def _waterfall(axes: Axes, rows: Sequence[Mapping[str, Any]], spans: Sequence[tuple[float, float]], currency: str) -> None:
@@ -152,7 +152,7 @@ def node_pools(packing: pd.DataFrame, top: int = 12) -> Picture:
     alt = f"Nodes by pool. {formats.count(freed, 'node', 'nodes')} could go" + (": " + ", ".join(named) if named else "") + "."
 
     def draw(figure: Figure, high: float) -> None:
-        axes = panel(figure, high, 2.1, 4.6, len(rows), top=0.78)
+        axes = panel(figure, high, 2.1, 4.6, len(rows), top=0.62)
         most = max((int(row["nodes_now"]) for row in rows), default=1)
         axes.set_xlim(0, most * 1.04)
         for place, row in enumerate(rows):
@@ -164,4 +164,4 @@ def node_pools(packing: pd.DataFrame, top: int = 12) -> Picture:
             marks = [("o", CHART["before"], "", "nodes now"), ("D", CHART["used"], "", "nodes with the recommendations")]
             key(figure, high, [*marks, ("|", CHART["ink"], "", "what no packing can beat")])
 
-    return picture("How many nodes does each pool need?", alt, len(rows), draw, top=0.78 if rows else 0.5)
+    return picture("How many nodes does each pool need?", alt, len(rows), draw, top=0.62 if rows else 0.5)
