@@ -332,3 +332,26 @@ def test_f47_impossible_hours_are_refused(tmp_path, line, says):
     (tmp_path / "aiops.toml").write_text(f"[hours]\n{line}\n")
     with pytest.raises(SettingsError, match=re.escape(says)):
         load({}, environ={}, cwd=tmp_path)
+
+
+def test_node_pools_and_shared_namespaces_of_the_file_reach_a_kernel(tmp_path):
+    text = '[nodes]\nautoscaler = "karpenter"\n[nodes.minimum]\ngeneral = 3\n[costs]\nshared = ["infra"]\nrule = "uniform"\n'
+    (tmp_path / "aiops.toml").write_text(text)
+    found = Settings.from_json(load({}, environ={}, cwd=tmp_path).to_json())
+    assert found.nodes == {"autoscaler": "karpenter", "minimum": {"general": 3}}
+    assert found.costs == {"shared": ["infra"], "rule": "uniform"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[nodes]\nautoscaler = "carpenter"\n', "nodes.autoscaler"),
+        ("[nodes.minimum]\ngeneral = -1\n", "nodes.minimum.general"),
+        ('[costs]\nrule = "even"\n', "costs.rule"),
+        ('[costs]\nshares = ["a"]\n', "unknown key costs.shares; did you mean shared?"),
+    ],
+)
+def test_f47_impossible_node_and_cost_settings_are_refused(tmp_path, text, says):
+    (tmp_path / "aiops.toml").write_text(text)
+    with pytest.raises(SettingsError, match=re.escape(says)):
+        load({}, environ={}, cwd=tmp_path)

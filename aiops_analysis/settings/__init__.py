@@ -72,6 +72,8 @@ class Settings:
         default_factory=dict
     )  # "namespace/Kind/workload/container" -> path of its resources in a chart's values
     hours: Mapping[str, Any] = field(default_factory=dict)  # when people work: zone, days, start, end of HoursPolicy
+    nodes: Mapping[str, Any] = field(default_factory=dict)  # autoscaler, and minimum: pool -> smallest number of nodes
+    costs: Mapping[str, Any] = field(default_factory=dict)  # shared: namespaces whose cost is spread, and rule
     insecure: bool = False  # from a flag only
     home: Path = Path()
     config_file: Path | None = None
@@ -213,7 +215,7 @@ class Settings:
         plain["prometheus"] = {name: getattr(self.prometheus, name) for name in PrometheusSettings.__slots__}
         for name in ("headers_env", "query_params", "names"):
             plain["prometheus"][name] = dict(plain["prometheus"][name])
-        for name in ("origins", "helm", "hours"):
+        for name in ("origins", "helm", "hours", "nodes", "costs"):
             plain[name] = dict(getattr(self, name))
         return json.dumps(plain, default=str)
 

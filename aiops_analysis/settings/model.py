@@ -70,6 +70,20 @@ class _Hours(BaseModel):
     end: int = 18
 
 
+class _Nodes(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    autoscaler: Literal["", "cluster-autoscaler", "karpenter", "managed", "none"] = ""
+    minimum: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+
+
+class _Costs(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    shared: list[str] = Field(default_factory=lambda: ["kube-system", "monitoring"])
+    rule: Literal["proportional", "uniform", "none"] = "proportional"
+
+
 class _Model(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_nested_delimiter="_", env_nested_max_split=1, extra="forbid", hide_input_in_errors=True
@@ -85,9 +99,11 @@ class _Model(BaseSettings):
     adr_dir: str = "docs/adr"
     helm: dict[str, str] = Field(default_factory=dict)
     hours: _Hours = Field(default_factory=_Hours)
+    nodes: _Nodes = Field(default_factory=_Nodes)
+    costs: _Costs = Field(default_factory=_Costs)
 
 
-_TABLES: Mapping[str, type[BaseModel]] = {"prometheus": _Prometheus, "hours": _Hours}
+_TABLES: Mapping[str, type[BaseModel]] = {"prometheus": _Prometheus, "hours": _Hours, "nodes": _Nodes, "costs": _Costs}
 
 
 def _check_hours(hours: _Hours, origins: Mapping[str, str]) -> None:
