@@ -175,13 +175,14 @@ class Run:
         recommendations: pd.DataFrame | None = getattr(review, "recommendations", None)
         counts = len(record.figures), len(record.findings)
         outputs = {} if recommendations is None else self._proposed(review, recommendations, record)
+        frames: Mapping[str, pd.DataFrame] = getattr(review, "frames", {})
         if self.folder is not None:
-            record.write(self.folder, recommendations, outputs)
+            record.write(self.folder, recommendations, outputs, frames)
             return Finished(self.folder, *counts)
         with building(self.settings.reports) as temporary:
             built = temporary / "run"
             built.mkdir()
-            record.write(built, recommendations, outputs)
+            record.write(built, recommendations, outputs, frames)
             return Finished(publish(built, self.settings.reports, self.notebook.name, self.cluster, self.started), *counts)
 
     def _proposed(self, review: ReviewLike, recommendations: pd.DataFrame, record: Record) -> Mapping[str, bytes]:

@@ -50,7 +50,7 @@ def ends(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
         (["pull", "--prometheus", "ftp://x"], 2, "not an http"),
         (["doctor", "--prometheus", NOBODY], 3, NOBODY),
         (["recommend", "--cluster", "empty"], 4, "no history"),
-        (["recommend", "--format", "xml"], 2, "expected table or krr"),
+        (["recommend", "--format", "xml"], 2, "expected table, krr or krr-csv"),
         (["patches", "--cluster", "empty"], 4, "no history"),
         (["patches", "--format", "yaml"], 2, "--format is 'yaml', expected strategic"),
     ],

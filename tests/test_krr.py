@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Annotated, Any, Literal
 
@@ -9,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiops_analysis.core.reasons import Code
-from aiops_analysis.evidence.krr import krr_json
+from aiops_analysis.evidence.krr import krr_csv, krr_json
 from tests.frames import MIB, NAN
 from tests.patching import both, frame, reason, row
 
@@ -139,3 +141,26 @@ def test_no_config_and_no_nan_in_the_file() -> None:
     data = krr_json(frame(both(guarded_limit=NAN)))
     assert b"NaN" not in data
     assert "config" not in json.loads(data)
+
+
+def test_the_csv_has_the_columns_of_csv_raw_and_plain_amounts() -> None:
+    """Column names and the words for nothing are those of KRR's own csv-raw formatter."""
+    document = krr_csv(frame(both()))
+    (line,) = csv.DictReader(io.StringIO(document.decode()))
+    assert list(line)[:7] == ["Namespace", "Name", "Pods", "Old Pods", "Type", "Container", "Severity"]
+    assert list(line)[7:] == [
+        f"{resource} {kind} {when}"
+        for resource in ("CPU", "Memory")
+        for kind in ("Requests", "Limits")
+        for when in ("Current", "Recommended")
+    ]
+    asked = json.loads(krr_json(frame(both())))["scans"][0]
+    assert float(line["CPU Requests Recommended"]) == asked["recommended"]["requests"]["cpu"]["value"]
+    assert float(line["Memory Requests Current"]) == asked["object"]["allocations"]["requests"]["memory"]
+
+
+def test_f43_no_name_becomes_a_formula_and_nothing_is_no_number() -> None:
+    refused = row(container="=1+1", current_request=NAN, guarded_request=NAN, guarded_limit=NAN)
+    (line,) = csv.DictReader(io.StringIO(krr_csv(frame([refused])).decode()))
+    assert line["Container"] == "'=1+1"
+    assert (line["CPU Requests Current"], line["CPU Requests Recommended"]) == ("unset", "?")

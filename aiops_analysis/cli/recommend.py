@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["policy_text", "recommend", "reviewed"]
 
-_TABLE, _KRR = "table", "krr"
+_TABLE, _KRR, _KRR_CSV = "table", "krr", "krr-csv"
 _DAYS = 28  # as the notebook's own window
 _WIDTH = 200  # characters of a line that no terminal cuts
 
@@ -39,7 +39,7 @@ def recommend(
     days: DaysOption = None,
     policy: PolicyOption = None,
     layout: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="table, or krr: the JSON of Robusta KRR, for what reads that already.")
+        str, typer.Option("--format", metavar="NAME", help="table; krr or krr-csv: JSON or csv-raw of Robusta KRR, for what reads that.")
     ] = _TABLE,
     as_json: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001 - read before the verb starts
@@ -48,19 +48,20 @@ def recommend(
 
     Example: aiops-analysis recommend --cluster demo
     """
-    from aiops_analysis.evidence.krr import krr_json
+    from aiops_analysis.evidence.krr import krr_csv, krr_json
     from aiops_analysis.evidence.record import recommendations_json
 
     session = session_of(context)
-    if layout not in (_TABLE, _KRR):
-        raise UsageError(f"--format is {layout!r}, expected {_TABLE} or {_KRR} (--json for our own)")
+    if layout not in (_TABLE, _KRR, _KRR_CSV):
+        raise UsageError(f"--format is {layout!r}, expected {_TABLE}, {_KRR} or {_KRR_CSV} (--json for our own)")
     _, found = reviewed(session.settings(cluster=cluster, history=history, policy=policy), days=days, end=end)
-    if layout == _KRR or as_json:
-        krr = layout == _KRR
-        data = (
-            krr_json(found.recommendations, found.policy.as_dict()) if krr else recommendations_json(found.cluster, found.recommendations)
-        )
-        session.say(data.decode("utf-8").rstrip("\n"))
+    if layout != _TABLE or as_json:
+        written = {
+            _KRR: lambda: krr_json(found.recommendations, found.policy.as_dict()),
+            _KRR_CSV: lambda: krr_csv(found.recommendations),
+            _TABLE: lambda: recommendations_json(found.cluster, found.recommendations, found.frames),
+        }
+        session.say(written[layout]().decode("utf-8").rstrip("\r\n").replace("\r\n", "\n"))
         return
     _table(found)
     session.say(found.summary)

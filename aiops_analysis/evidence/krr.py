@@ -6,6 +6,8 @@ recommendation". Severities by KRR's own thresholds, the score by its own weight
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +16,9 @@ import pandas as pd
 
 from aiops_analysis.core.schema import GROUP, RECOMMENDATIONS, RESOURCES, check
 from aiops_analysis.core.units import MIB
-from aiops_analysis.evidence.record import json_bytes
+from aiops_analysis.evidence.record import guard, json_bytes
 
-__all__ = ["krr_json"]
+__all__ = ["krr_csv", "krr_json"]
 
 #: Kinds that KRR's reader knows; another one makes it refuse the whole file.
 _KINDS = frozenset({"Deployment", "DaemonSet", "StatefulSet", "Job", "CronJob", "Rollout", "DeploymentConfig", "StrimziPodSet"})
@@ -30,12 +32,9 @@ def krr_json(recommendations: pd.DataFrame, policy: Mapping[str, Any] | None = N
 
     Rows of kinds that KRR does not know are left out and counted in the description.
     """
-    frame = check(recommendations, RECOMMENDATIONS)
-    groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
-    for one in frame.to_dict("records"):
-        groups.setdefault(tuple(one[name] for name in ("cluster", *GROUP)), {})[one["resource"]] = one
-    scans = [_scan(key, rows) for key, rows in sorted(groups.items()) if key[2] in _KINDS]
-    omitted = len(groups) - len(scans)
+    groups, found = _scans(recommendations)
+    scans = [scan for scan, _ in found]
+    omitted = groups - len(scans)
     settings = dict(policy or {})
     return json_bytes(
         {
@@ -49,6 +48,57 @@ def krr_json(recommendations: pd.DataFrame, policy: Mapping[str, Any] | None = N
             "clusterSummary": {},
         }
     )
+
+
+def krr_csv(recommendations: pd.DataFrame) -> bytes:
+    """The same as KRR's ``csv-raw``: one line a container, amounts in cores and bytes.
+
+    "unset" is what is not set, "?" no recommendation. Pods counts the mean running replicas, rounded; names that a spreadsheet could take
+    for a formula are guarded with an apostrophe.
+    """
+    _, found = _scans(recommendations)
+    named = {"cpu": "CPU", "memory": "Memory"}
+    rows = []
+    for scan, replicas in found:
+        one, new = scan["object"], scan["recommended"]
+        row = {
+            "Namespace": guard(one["namespace"]),
+            "Name": guard(one["name"]),
+            "Pods": f"{replicas:.0f}" if math.isfinite(replicas) else "0",
+            "Old Pods": "0",
+            "Type": one["kind"],
+            "Container": guard(one["container"]),
+            "Severity": scan["severity"],
+        }
+        for resource in RESOURCES:
+            for section, title in (("requests", "Requests"), ("limits", "Limits")):
+                row[f"{named[resource]} {title} Current"] = _shown(one["allocations"][section][resource])
+                row[f"{named[resource]} {title} Recommended"] = _shown(new[section][resource]["value"])
+        rows.append(row)
+    heads = ["Namespace", "Name", "Pods", "Old Pods", "Type", "Container", "Severity"]
+    heads += [f"{n} {t} {w}" for n in named.values() for t in ("Requests", "Limits") for w in ("Current", "Recommended")]
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, heads)
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _shown(value: float | str | None) -> str:
+    if value is None:
+        return "unset"
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _scans(recommendations: pd.DataFrame) -> tuple[int, list[tuple[dict[str, Any], float]]]:
+    """How many containers there are; the scan and the mean replicas of each whose kind KRR knows."""
+    groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for one in check(recommendations, RECOMMENDATIONS).to_dict("records"):
+        groups.setdefault(tuple(one[name] for name in ("cluster", *GROUP)), {})[one["resource"]] = one
+    kept = [(key, rows) for key, rows in sorted(groups.items()) if key[2] in _KINDS]
+    return len(groups), [(_scan(key, rows), float(next(iter(rows.values()))["replicas"])) for key, rows in kept]
 
 
 def _scan(key: tuple[str, ...], rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

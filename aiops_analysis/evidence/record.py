@@ -31,6 +31,7 @@ __all__ = [
     "INDEX",
     "SCHEMA",
     "Record",
+    "frame_csv",
     "guard",
     "json_bytes",
     "plain",
@@ -96,11 +97,21 @@ def json_bytes(value: Any) -> bytes:
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
-def recommendations_json(cluster: str, recommendations: pd.DataFrame) -> bytes:
-    """``{"schema": 1, "cluster": ..., "recommendations": [...]}`` of a RECOMMENDATIONS frame, one object a row, NaN as null."""
+def recommendations_json(cluster: str, recommendations: pd.DataFrame, frames: Mapping[str, pd.DataFrame] | None = None) -> bytes:
+    """``{"schema": 1, "cluster": ..., "recommendations": [...]}`` of a RECOMMENDATIONS frame, one object a row, NaN as null.
+
+    frames : more lists beside it by their key, such as ``savings`` and ``packing``.
+    """
     frame = check(recommendations, RECOMMENDATIONS)
-    rows = [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
-    return json_bytes({"schema": SCHEMA, "cluster": cluster, "recommendations": rows})
+    return json_bytes({"schema": SCHEMA, "cluster": cluster, "recommendations": _rows(frame), **_listed(frames)})
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
+
+
+def _listed(frames: Mapping[str, pd.DataFrame] | None) -> dict[str, list[dict[str, Any]]]:
+    return {name: _rows(frame) for name, frame in sorted((frames or {}).items())}
 
 
 def guard(text: str) -> str:
@@ -120,7 +131,11 @@ def unguard(text: str) -> str:
 
 def recommendations_csv(recommendations: pd.DataFrame) -> bytes:
     """The same rows as CSV: numbers untouched, an unset number empty, texts quoted and guarded, reasons as their codes."""
-    frame = check(recommendations, RECOMMENDATIONS)
+    return frame_csv(check(recommendations, RECOMMENDATIONS))
+
+
+def frame_csv(frame: pd.DataFrame) -> bytes:
+    """The rows of a frame as CSV, its texts quoted and guarded: what a cluster names never becomes a formula."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow(frame.columns)
@@ -141,7 +156,7 @@ class _Empty(float):
 def _cell(name: str, value: Any) -> Any:
     if name == "reasons":
         return guard(" ".join(str(reason.code) for reason in value))
-    if name in _LISTS:
+    if name in _LISTS or isinstance(value, list | tuple):
         return guard(json.dumps(plain(value)))
     if isinstance(value, str):
         return guard(value)
@@ -218,17 +233,25 @@ class Record:
             "decision": None,
         }
 
-    def write(self, folder: Path, recommendations: pd.DataFrame | None = None, outputs: Mapping[str, bytes] | None = None) -> Path:
+    def write(
+        self,
+        folder: Path,
+        recommendations: pd.DataFrame | None = None,
+        outputs: Mapping[str, bytes] | None = None,
+        frames: Mapping[str, pd.DataFrame] | None = None,
+    ) -> Path:
         """Write the files of the run into ``folder``, evidence.json last; returns its path.
 
         outputs : more files by their path inside the folder; where a folder of them has an ``index.json``, that one alone is sealed, and
-        it seals the others. Each file is written under another name, synced and renamed; what an index seals is only written, the
-        publisher of the folder syncs it. Raises RunFailed when the folder cannot be written.
+        it seals the others. frames : more lists of recommendations.json by their key; each is a CSV file too. Each file is written under
+        another name, synced and renamed; what an index seals is only written, the publisher of the folder syncs it. Raises RunFailed when
+        the folder cannot be written.
         """
         files: dict[str, bytes] = {}
         if recommendations is not None:
-            files["recommendations.json"] = recommendations_json(self.cluster, recommendations)
+            files["recommendations.json"] = recommendations_json(self.cluster, recommendations, frames)
             files["recommendations.csv"] = recommendations_csv(recommendations)
+            files |= {f"{name}.csv": frame_csv(frame) for name, frame in (frames or {}).items()}
         more = outputs or {}
         indexed = {name.removesuffix(INDEX) for name in more if name.endswith(f"/{INDEX}")}
         loose = {name for name in more if any(name.startswith(place) and name != f"{place}{INDEX}" for place in indexed)}
