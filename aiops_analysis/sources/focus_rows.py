@@ -65,12 +65,15 @@ class Values:
         return out
 
     def _no_number(self, plain: pa.Array, name: str, first: int) -> UsageError:
-        for place, text in enumerate(plain.to_pylist()):
+        """The error that names the first value that is no number."""
+        import pyarrow as pa
+
+        for place, text in enumerate(plain):
             try:
-                float(text or "0") if "_" not in (text or "") else float("")
-            except ValueError:
-                hint = "; a decimal mark is a point" if "," in text else ""
-                return UsageError(f"{self.where}: {name} in row {first + place + 1} is {visible(text, 40)!r}, which is no number{hint}")
+                text.cast(pa.float64())
+            except pa.ArrowInvalid:
+                hint = "; a decimal mark is a point" if "," in text.as_py() else ""
+                return UsageError(f"{self.where}: {name} in row {first + place + 1} is {visible(text.as_py(), 40)!r}, which is no number{hint}")
         return UsageError(f"{self.where}: {name} holds a value that is no number, after row {first}")
 
     def times(self, batch: pa.RecordBatch, name: str, rows: np.ndarray) -> np.ndarray:
