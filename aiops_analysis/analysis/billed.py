@@ -107,9 +107,9 @@ def billed_nodes(
         mine = np.flatnonzero(lives["key"].to_numpy() == key)
         if not len(mine):
             continue
-        if len(mine) > 1:  # a scale set or a pool: one sum per period, however many charges it is made of
-            rows = rows.groupby(["start", "end"], as_index=False, sort=True)["cost"].sum()
-        start, end, cost = (rows[name].to_numpy(float) for name in ("start", "end", "cost"))
+        # a scale set or a pool: one sum per period, however many charges it is made of
+        chosen = rows.groupby(["start", "end"], as_index=False, sort=True)["cost"].sum() if len(mine) > 1 else rows
+        start, end, cost = (chosen[name].to_numpy(float) for name in ("start", "end", "cost"))
         first, last = lives["first"].to_numpy(float)[mine], lives["last"].to_numpy(float)[mine]
         lives.iloc[mine, lives.columns.get_loc("cost")] = (_shares(first, last, start, end, seen) * cost).sum(axis=1)
         lives.iloc[mine, lives.columns.get_loc("hours")] = inside(first, last, merged(start, end)) / _HOUR

@@ -3,7 +3,7 @@
 | provider | providerID of the node | ResourceId of the charge | joined by |
 |---|---|---|---|
 | AWS | aws:///zone/i-abc | i-abc, or an ARN that ends in it | last part |
-| Azure | azure:///subscriptions/../virtualMachineScaleSets/X/virtualMachines/0 | the scale set, or one machine of it | lower case, cut at X |
+| Azure | azure:///../virtualMachineScaleSets/X/virtualMachines/0 | the scale set, or one machine of it | lower case, cut at X |
 | Google | gce://project/zone/name | ../zones/zone/instances/name, or the name | zone and name |
 | other | as it is | as it is | exact; else tags of cluster and pool |
 
@@ -23,7 +23,7 @@ __all__ = ["Machines", "machines_of"]
 _SCALE_SET = "/virtualmachinescalesets/"
 #: Tags under which a cluster and a pool are found; the first that is there counts.
 _CLUSTER_TAGS = ("aks-managed-cluster-name", "aws:eks:cluster-name", "cluster", "eks:cluster-name", "goog-k8s-cluster-name", "k8s-cluster")
-_POOL_TAGS = ("aks-managed-poolname", "eks:nodegroup-name", "goog-k8s-node-pool-name", "karpenter.sh/nodepool", "node-pool", "nodepool", "pool")
+_POOL_TAGS = ("aks-managed-poolname", "eks:nodegroup-name", "goog-k8s-node-pool-name", "karpenter.sh/nodepool", "nodepool", "pool")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def inside(first: np.ndarray, last: np.ndarray, spans: tuple[np.ndarray, np.ndar
     last = np.maximum(np.asarray(last, float), first)
     if not len(begin):
         return np.zeros(len(first))
-    return _covered_until(last, begin, end) - _covered_until(first, begin, end)
+    return np.asarray(_covered_until(last, begin, end) - _covered_until(first, begin, end))
 
 
 def _covered_until(moment: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def _why(text: str) -> str:
         "Expected ": f"a row has another number of columns than the header ({visible(text[text.find('Expected') :], 60)})",
         "Parquet magic bytes not found": "the Parquet file is cut or damaged; download it again",
     }
-    return next((meaning for part, meaning in known.items() if part in text), visible(text.split("\n")[0], 160))
+    return next((meaning for part, meaning in known.items() if part in text), visible(text.split("\n", 1)[0], 160))
 
 
 def _text(path: Path, begin: bytes, tags: bool, chunk: int) -> Iterator[pa.RecordBatch]:

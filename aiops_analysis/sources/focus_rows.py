@@ -73,7 +73,8 @@ class Values:
                 text.cast(pa.float64())
             except pa.ArrowInvalid:
                 hint = "; a decimal mark is a point" if "," in text.as_py() else ""
-                return UsageError(f"{self.where}: {name} in row {first + place + 1} is {visible(text.as_py(), 40)!r}, which is no number{hint}")
+                where, value = f"{self.where}: {name} in row {first + place + 1}", visible(text.as_py(), 40)
+                return UsageError(f"{where} is {value!r}, which is no number{hint}")
         return UsageError(f"{self.where}: {name} holds a value that is no number, after row {first}")
 
     def times(self, batch: pa.RecordBatch, name: str, rows: np.ndarray) -> np.ndarray:

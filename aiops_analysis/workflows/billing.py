@@ -116,7 +116,7 @@ def _source(known: _Known, rate: float) -> str:
     if not known.matched.matched_hours:
         return f"billing export {known.name}, no node matched"
     begin, end = known.export.covered[0][0], known.export.covered[1][-1]
-    return f"billing export {known.name}, {known.basis.name}, {_at(begin)} to {_at(end)}, {rate:.1%} of node hours matched".replace("%", " %")
+    return f"billing export {known.name}, {known.basis.name}, {_at(begin)} to {_at(end)}, {_share(rate)} of node hours matched"
 
 
 def _at(second: int) -> str:
@@ -197,7 +197,7 @@ def _rows(known: _Known) -> Iterator[_Said]:
     name, counts = known.name, known.export.counts
     if counts["identical"]:
         where = visible(known.export.repeated, 80)
-        text = f"{counts['identical']} rows repeat another row of their file in all we read, the first of {where}; FOCUS allows it: they are added"
+        text = f"{counts['identical']} rows repeat a row of their file, the first of {where}; FOCUS gives rows no number, so they are added"
         yield "billing_identical", f"{name}: {text}", {"rows": counts["identical"], "first": known.export.repeated}
     if counts["delivered_twice"]:
         text = f"{counts['delivered_twice']} rows are in more than one file of the folder; each is counted once"
