@@ -82,10 +82,10 @@ def to_parquet(source: Path, target: Path) -> None:
 
     costs = dict.fromkeys(("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"), pa.decimal128(20, 11))
     texts = dict.fromkeys((name for name in COLUMNS.split(",") if name not in costs), pa.string())
-    with arrow_csv.open_csv(source, convert_options=arrow_csv.ConvertOptions(column_types=costs | texts)) as reader:
-        with pq.ParquetWriter(target, reader.schema) as writer:
-            for batch in reader:
-                writer.write_batch(batch, row_group_size=1_000_000)
+    options = arrow_csv.ConvertOptions(column_types=costs | texts)
+    with arrow_csv.open_csv(source, convert_options=options) as reader, pq.ParquetWriter(target, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch, row_group_size=1_000_000)
 
 
 def part(path: Path, nodes: int) -> None:
