@@ -72,7 +72,14 @@ def test_tags_tell_the_pool_only_with_the_name_of_the_cluster() -> None:
     key = machines.find("x", "", "", '{"cluster": "shop", "pool": "blue"}')
     assert machines.how[key] == "tags"
     assert machines.nodes["pool_key"].tolist() == [key, key]
-    for tags in ('{"cluster": "other", "pool": "blue"}', '{"cluster": "shop", "pool": "red"}', '{"pool": "blue"}', "{", "[1]", "[" * 100_000):
+    for tags in (
+        '{"cluster": "other", "pool": "blue"}',
+        '{"cluster": "shop", "pool": "red"}',
+        '{"pool": "blue"}',
+        "{",
+        "[1]",
+        "[" * 100_000,
+    ):
         assert machines.find("x", "", "", tags) == -1
 
 
