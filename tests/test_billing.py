@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-import resource
 import subprocess
 import sys
 from collections import defaultdict
@@ -203,7 +202,7 @@ def test_f29_two_currencies_of_our_nodes_are_refused(read) -> None:
         both() + hourly(24, 99.0, ResourceId="i-x", BillingCurrency="JPY") + [charge(1, -9, ChargeCategory="Credit", BillingCurrency="JPY")]
     )
     billing = read(foreign)  # another account's money is no reason to stop, and in no sum
-    assert (billing.currency, billing.cost_match_rate, billing.credits) == ("USD", 1.0, 0.0)
+    assert (billing.currency, billing.cost_match_rate, billing.credits) == ("USD", pytest.approx(1.0), 0.0)
     assert "billed in JPY; they are left out of every sum" in message(billing, "billing_other_currency")
 
 
@@ -263,7 +262,7 @@ def test_names_of_files_are_hostile(tmp_path: Path) -> None:
 
 
 def sample_by_hand() -> tuple[dict[str, float], int, int, float]:
-    """Of the sample, by the csv module alone: billed cost of each instance in hours, billed usage rows, those without EffectiveCost, credits."""
+    """By the csv module alone: billed cost of each instance in hours, billed rows, those without EffectiveCost, credits."""
     cost: dict[str, float] = defaultdict(float)
     charged = without = 0
     apart = 0.0
@@ -274,7 +273,7 @@ def sample_by_hand() -> tuple[dict[str, float], int, int, float]:
                 charged, without = charged + 1, without + (float(row["EffectiveCost"]) == 0)
             if row["ChargeCategory"] in ("Credit", "Adjustment"):
                 apart += billed
-            if row["ResourceId"].startswith("i-") and row["PricingUnit"] == "Hours":
+            if row["ServiceCategory"] == "Compute" and row["ResourceId"].startswith("i-") and row["PricingUnit"] == "Hours":
                 cost[row["ResourceId"]] += billed
     return cost, charged, without, apart
 
@@ -309,20 +308,22 @@ def test_the_gate_trips_for_two_machines_whose_own_amounts_look_right() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs the high-water mark that Linux keeps of a process")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    """Ten times the rows of other machines: the reading process may need 60 MB more at most, the file is 70 MB longer."""
+    """Ten times the rows of other machines: a file that is 65 MB longer, and no 40 MB more memory in the process that reads it."""
+    # VmHWM and not ru_maxrss, which a child begins with at its parent's
     code = (
-        "import sys; from pathlib import Path; from tests import focus; from aiops_analysis.workflows.billing import read_billed; import resource\n"
+        "import sys; from pathlib import Path; from tests import focus; from aiops_analysis.workflows.billing import read_billed\n"
         "nodes = focus.nodes(focus.node('n', 'aws:///z/i-a'))\n"
         "read_billed(Path(sys.argv[1]), nodes, focus.window(), chunk=1 << 18)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0  # KiB on Linux
-    peaks = []
     head, rows = focus.text([*hourly(24), *(charge(n % 24, ResourceId=f"i-x{n}") for n in range(2000))]).split(b"\r\n", 1)
+    peaks = []
     for times in (20, 200):
         path = tmp_path / f"{times}.csv"
         path.write_bytes(head + b"\r\n" + rows * times)
         done = subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True)
         peaks.append(int(done.stdout) / 1024)
-    assert peaks[1] - peaks[0] < 60
+    assert path.stat().st_size > 70e6
+    assert peaks[1] - peaks[0] < 40

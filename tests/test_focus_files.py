@@ -174,9 +174,14 @@ def test_files_of_a_folder_in_order_without_hidden_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "hours"),
-    [("Hours", True), ("hrs", True), ("OCPU Per Hour", True), ("Gigabyte Per Hour", True), ("vCPU-Hours", True), ("Units/Hour", True)]
-    + [("100 Hours", True), ("GiBy.h", True), ("s", False), ("Seconds", True), ("GB", False), ("GiB/Second-Months", False), ("Hash", False)]
-    + [("Requests", False), ("", False), ("GB-Months", False), ("Units/Month", False), ("Keys", False)],
+    [
+        *(
+            (unit, True)
+            for unit in ("Hours", "hrs", "OCPU Per Hour", "Gigabyte Per Hour", "vCPU-Hours", "Units/Hour", "100 Hours", "GiBy.h")
+        ),
+        ("Seconds", True),
+        *((unit, False) for unit in ("GB", "GiB/Second-Months", "Hash", "Requests", "", "GB-Months", "Units/Month", "Keys")),
+    ],
 )
 def test_units_of_time(unit: str, hours: bool) -> None:
     assert is_hours(unit) is hours

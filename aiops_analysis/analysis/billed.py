@@ -135,7 +135,7 @@ def _lives(nodes: pd.DataFrame, machines: Machines, window: Window) -> pd.DataFr
         seconds = nodes[column].astype("datetime64[s, UTC]").astype("int64")
         runs[name] = seconds.clip(window.start.timestamp(), window.end.timestamp()).astype("float64")
     ids = machines.nodes.groupby("node")["provider_id"].agg(list).to_dict()
-    alone = runs["provider_id"].eq("") & runs["node"].map(lambda node: len(ids.get(node, ())) == 1)
+    alone = runs["provider_id"].eq("") & np.array([len(ids.get(node, ())) == 1 for node in runs["node"]], bool)
     runs.loc[alone, "provider_id"] = runs.loc[alone, "node"].map(lambda node: ids[node][0])
     hull = runs.groupby(["node", "provider_id"], sort=True).agg(first=("first", "min"), last=("last", "max")).reset_index()
     lives = hull.merge(machines.nodes, on=["node", "provider_id"], how="inner")

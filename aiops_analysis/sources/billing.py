@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Export", "Finder", "read_export"]
 
 _EXAMPLES = 3
+_KNOWN = 100_000  # resources whose machine is remembered
 _RESOURCE = ("ResourceId", "ResourceName", "Provider", "Tags")
 #: What tells one charge from another, beside its period.
 _IDENTITY = (
@@ -103,6 +104,7 @@ class _Reading:
         whole, money = np.empty(0, np.int64), np.empty(0)
         nothing = pd.DataFrame({"key": whole, "start": whole, "end": whole} | dict.fromkeys(BASES, money))
         self.out, self.kept, self.first, self.values = Export(nothing), [nothing], 0, Values("")
+        self.known: dict[tuple[str, ...], int] = {}
 
     def begin(self, file: Path) -> None:
         """Another file: rows are counted anew."""
@@ -139,16 +141,18 @@ class _Reading:
         near = np.flatnonzero(kinds.machine & (weight > 0))
         if not len(near):
             return
-        frame = self._frame(batch.take(_indices(near)))
-        keys = self._keys(frame, hours[near])
+        keys = self._keys(batch.take(_indices(near)), hours[near])
         ours = np.zeros(len(rows), bool)
         ours[near[keys >= 0]] = True
         self.out.counts["other_units"] += int((ours & ~hours).sum())
         self._add("other_units", ours & ~hours, currency, kinds.costs * weight[:, None])
         mine = (keys >= 0) & hours[near]
         place = near[mine]
+        if not len(place):
+            return
+        frame = self._frame(batch.take(_indices(place)))
         said = {"key": keys[mine], "start": start[place], "end": end[place], "currency": currency[place], "row": rows[place]}
-        self._keep(frame[mine].assign(**said, **dict(zip(BASES, kinds.costs[place].T, strict=True))), repeats)
+        self._keep(frame.assign(**said, **dict(zip(BASES, kinds.costs[place].T, strict=True))), repeats)
 
     def _frame(self, batch: pa.RecordBatch) -> pd.DataFrame:
         import pandas as pd
@@ -156,22 +160,28 @@ class _Reading:
         texts = {name: _objects(self.values.texts(batch, name)) for name in _IDENTITY if name in batch.schema.names}
         return pd.DataFrame(texts).astype("str")
 
-    def _keys(self, frame: pd.DataFrame, hours: np.ndarray) -> np.ndarray:
-        """The machine of each row, -1 for none of ours; asked once for each distinct resource of the part."""
-        names = [name for name in _RESOURCE if name in frame.columns]
-        number = frame.groupby(names, sort=False).ngroup().to_numpy()
-        firsts = np.unique(number, return_index=True)[1]
-        distinct = [dict(zip(names, row, strict=True)) for row in frame[names].iloc[firsts].itertuples(index=False)]
-        found = [self.finder.find(*(row.get(name, "") for name in _RESOURCE)) for row in distinct]
-        for key, row in zip(found, distinct, strict=True):
-            if key >= 0:
-                self.out.resource_ids.setdefault(key, row["ResourceId"] or row.get("ResourceName", ""))
-        keys = np.array(found, np.int64)[number]
-        if len(self.out.strangers) < _EXAMPLES:
-            foreign = dict.fromkeys(frame["ResourceId"].to_numpy()[(keys < 0) & hours].tolist())
-            self.out.strangers += [name for name in foreign if name and name not in self.out.strangers]
-            del self.out.strangers[_EXAMPLES:]
+    def _keys(self, batch: pa.RecordBatch, hours: np.ndarray) -> np.ndarray:
+        """The machine of each row, -1 for none of ours; asked once for each distinct resource."""
+        none = [""] * len(batch)
+        names = batch.schema.names
+        columns = [self.values.texts(batch, name).fill_null("").to_pylist() if name in names else none for name in _RESOURCE]
+        distinct = list(zip(*columns, strict=True))
+        keys = np.array([self._key(row) for row in distinct], np.int64)
+        for place in np.flatnonzero((keys < 0) & hours) if len(self.out.strangers) < _EXAMPLES else ():
+            name = distinct[place][0]
+            if name and name not in self.out.strangers and len(self.out.strangers) < _EXAMPLES:
+                self.out.strangers.append(name)
         return keys
+
+    def _key(self, row: tuple[str, ...]) -> int:
+        key = self.known.get(row)
+        if key is None:
+            if len(self.known) >= _KNOWN:
+                self.known.clear()
+            key = self.known[row] = self.finder.find(*row)
+            if key >= 0:
+                self.out.resource_ids.setdefault(key, row[0] or row[1])
+        return key
 
     def _keep(self, frame: pd.DataFrame, repeats: Repeats) -> None:
         """The hours of our machines, less what an earlier file has delivered already."""

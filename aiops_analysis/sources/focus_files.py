@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNK", "chunks", "export_files", "shown"]
 
-CHUNK = 4 << 20  # [bytes] of text read at a time; also the longest row
+CHUNK = 1 << 20  # [bytes] of text read at a time; also the longest row
 _ROW_BYTES = 128  # [bytes] a Parquet row is reckoned with
 _HEADER = 1 << 20  # [bytes] the longest header
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
