@@ -181,12 +181,13 @@ def test_f29_below_ninety_percent_of_the_node_hours_the_sheet_is_used(read) -> N
     assert few.match_rate == pytest.approx(0.8)
     assert few.frame.empty
     assert len(few.matched) == 8
-    assert message(few, "billing_low_match").endswith("below 90.0 % of the node hours the price sheet is used instead")
+    assert message(few, "billing_low_match").endswith("that is below 90.0 %, so no node is priced by it")
 
 
 def test_f29_history_without_nodes_or_ids(read) -> None:
     assert codes(read(both(), focus.nodes())) == ["billing_no_nodes"]
-    assert codes(read(both(), focus.nodes(node("n1", "")))) == ["billing_no_ids"]
+    for cluster in ("", "shop"):
+        assert codes(read(both(), focus.nodes(node("n1", "")), cluster=cluster)) == ["billing_no_ids"]
 
 
 def test_f29_an_export_without_computers(read) -> None:

@@ -140,8 +140,8 @@ def _nothing(known: _Known) -> _Said | None:
     if machines.nodes.empty:
         return "billing_no_nodes", f"{name}: the history knows no node in the window, so nothing of the bill can be matched", {}
     count = len(machines.nodes)
-    if (machines.nodes["key"] < 0).all() and (machines.nodes["pool_key"] < 0).all():
-        text = f"{name}: none of {count} nodes has a providerID in the history, so no charge can be matched; the price sheet is used"
+    if (machines.nodes["key"] < 0).all() and export.charges.empty:
+        text = f"{name}: none of {count} nodes has a providerID in the history, so no charge can be matched and none has a billed price"
         return "billing_no_ids", text, {"nodes": count}
     data: dict[str, object] = {"window": window.as_dict(), "rows": export.rows}
     if export.period is None:
@@ -177,7 +177,7 @@ def _match(known: _Known) -> Iterator[_Said]:
     if matched.rate >= ENOUGH:
         yield "billing_matched", text, data
     else:
-        low = f"{text}; below {_share(ENOUGH)} of the node hours the price sheet is used instead"
+        low = f"{text}; that is below {_share(ENOUGH)}, so no node is priced by it"
         yield "billing_low_match", low, data
     if matched.covered_hours < 0.999 * matched.node_hours:
         begin, end = _at(export.covered[0][0]), _at(export.covered[1][-1])
