@@ -207,6 +207,12 @@ def test_f29_two_currencies_of_our_nodes_are_refused(read) -> None:
     assert "billed in JPY; they are left out of every sum" in message(billing, "billing_other_currency")
 
 
+def test_f29_a_currency_column_that_is_none(read) -> None:
+    rows = [charge(1, BillingCurrency=f"x{n}", ResourceId="i-x") for n in range(600)]
+    with pytest.raises(UsageError, match="BillingCurrency holds hundreds of different texts"):
+        read([*rows, *rows], chunk=20_000)
+
+
 def test_f29_a_bill_in_another_currency_than_the_report_is_refused(read) -> None:
     assert read(both(), currency="USD").currency == "USD"
     with pytest.raises(UsageError, match="in USD and the report is in EUR"):

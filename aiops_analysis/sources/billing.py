@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Export", "Finder", "read_export"]
 
 _EXAMPLES = 3
+_CURRENCIES = 500  # sums that are kept, four kinds for each currency
 _KNOWN = 100_000  # resources whose machine is remembered
 _RESOURCE = ("ResourceId", "ResourceName", "Provider", "Tags")
 #: What tells one charge from another, beside its period.
@@ -208,6 +209,8 @@ class _Reading:
 
     def _add(self, what: str, mask: np.ndarray, currency: np.ndarray, money: np.ndarray) -> None:
         """Add to the sums of each currency, row by row, so that parts of any size give the same."""
+        if len(self.out.sums) > _CURRENCIES:
+            raise UsageError(f"{self.values.where}: BillingCurrency holds hundreds of different texts; it is no column of currencies")
         for name in dict.fromkeys(currency[mask].tolist()):
             before = self.out.money(what, name)
             self.out.sums[what, name] = np.cumsum(np.vstack([before, np.nan_to_num(money[mask & (currency == name)])]), axis=0)[-1]
