@@ -13,7 +13,7 @@ from aiops_analysis.analysis.packing_bounds import lower_bound
 from aiops_analysis.analysis.pools import Pool, fixed
 from aiops_analysis.core.bins import NodeKind, Packing, PodShape
 
-__all__ = ["Need", "Terms"]
+__all__ = ["Need", "Terms", "shares"]
 
 _MOST_CALIBRATED = 3
 #: What a Deployment's rollout adds where maxSurge is not known: Kubernetes' own default, rounded up.

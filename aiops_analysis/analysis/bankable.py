@@ -1,0 +1,185 @@
+"""Nodes that can really go, pool by pool, and what they are worth on the bill: the second of the three numbers (methods.md B3, B4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from aiops_analysis.analysis.drain import drained
+from aiops_analysis.analysis.fleet import Size
+from aiops_analysis.analysis.node_autoscaler import takes_away
+from aiops_analysis.analysis.pool_need import Need, shares
+from aiops_analysis.core.schema import check, empty
+from aiops_analysis.core.schema_money import PACKING
+
+__all__ = ["packing_frame", "packing_row"]
+
+_GRADES = ("high", "medium", "low")
+#: Share of a pool's requests with unknown rules up to which its figure is still of medium grade.
+_MEDIUM_UNKNOWN = 0.2
+_MOST_NAMED = 3
+
+
+def packing_frame(needs: Mapping[str, Need], after: Sequence[Size], *, elsewhere: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """PACKING: one row per pool, today against the sizes ``after`` the recommendations.
+
+    nodes_after = max(ceil(calibration x model_after), model_after + headroom, floor), never counted below 0 freed; each pool is packed for
+    itself. ``elsewhere``: a sentence per pool about pods that may run in others.
+    """
+    rows = [packing_row(need, after, (elsewhere or {}).get(name, "")) for name, need in sorted(needs.items())]
+    return check(pd.DataFrame(rows), PACKING) if rows else empty(PACKING)
+
+
+def packing_row(need: Need, after: Sequence[Size], elsewhere: str = "") -> dict[str, Any]:
+    """One row of PACKING."""
+    pool, terms = need.pool, need.terms
+    packed = need.packed(after)
+    model = need.count(packed)
+    raw_now, raw = need.nodes(need.today, need.model_now), need.nodes(after, model)
+    freed = max(0, need.now - raw)
+    # a pool that lacks headroom today is not said to grow; one whose pods ask for more is
+    grown = max(0, raw - max(raw_now, need.now))
+    removed = min(freed, drained(pool, after, terms.autoscaler, freed)) if terms.autoscaler == "cluster-autoscaler" else freed
+    money = _money(need, freed, removed)
+    grade = _grade(need, bool(packed.unplaced or need.packed_now.unplaced))
+    share = shares(pool, need.today)
+    row = {
+        "pool": pool.name,
+        "instance_type": ", ".join(sorted({node.instance_type for node in pool.nodes if node.instance_type})),
+        "nodes_now": need.now,
+        "pods": sum(pool.pods.values()),
+        "lower_bound_now": need.bound(need.today),
+        "model_now": need.model_now,
+        "lower_bound_after": need.bound(after),
+        "model_after": model,
+        "ffd_after": need.count(need.packed(after, order="cpu")),
+        "binding": max(share, key=lambda name: share[name]) if pool.pods else "",
+        "cpu_part": _cpu_part(need, after) if freed else math.nan,
+        "free_today": min(freed, max(0, need.now - raw_now)),
+        "calibration": need.ratio[0] / need.ratio[1],
+        "headroom": need.spare + need.surge_nodes(after, model),
+        "minimum": terms.minimum,
+        "nodes_after": need.now - freed + grown,
+        "freed": freed,
+        "node_month": terms.node_month,
+        **money,
+        "committed_until": terms.until if money["committed"] > 0 else "",
+        "autoscaler": terms.autoscaler,
+        "grade": grade,
+        "unknown": ", ".join(pool.unknown),
+        "price_source": terms.price_source,
+    }
+    return row | {"reasons": list(_reasons(need, row, packed.why | need.packed_now.why, removed, raw_now, elsewhere))}
+
+
+def _money(need: Need, freed: int, removed: int) -> dict[str, float]:
+    """What freed nodes are worth a month: taken away by themselves, if somebody shrinks the pool, and still paid for."""
+    terms, after = need.terms, need.now - freed
+    paid = min(freed, max(0, terms.committed - after))
+    if not freed:
+        return {"bankable": 0.0, "if_shrunk": 0.0, "committed": 0.0}
+    by_hand = max(0.0, _mean_freed(need, freed) - paid) * terms.node_month
+    alone = max(0.0, _mean_freed(need, removed) - min(removed, paid)) * terms.node_month
+    return {
+        "bankable": alone if takes_away(terms.autoscaler) else 0.0,
+        "if_shrunk": by_hand,
+        "committed": paid * terms.node_month if paid else 0.0,
+    }
+
+
+def _mean_freed(need: Need, freed: int) -> float:
+    """Freed nodes as a mean over the day: a node that was there for an hour saves an hour."""
+    if not need.terms.day:
+        return float(freed)
+    after = need.now - freed
+    return math.fsum(share * max(0, min(freed, nodes - after)) for share, nodes in need.terms.day)
+
+
+def _cpu_part(need: Need, after: Sequence[Size]) -> float:
+    """How much of what had to fall was cpu: each resource down to the level at which the pool is full after the changes."""
+    before, then = shares(need.pool, need.today), shares(need.pool, after)
+    level = max(then["cpu"], then["memory"])
+    cpu, memory = max(0.0, before["cpu"] - level), max(0.0, before["memory"] - level)
+    if cpu + memory <= 0 or math.isinf(cpu) or math.isinf(memory):
+        return 1.0 if before["cpu"] >= before["memory"] else 0.0
+    return cpu / (cpu + memory)
+
+
+def _grade(need: Need, unplaced: bool) -> str:
+    """High only where every rule is known, all pods were placed and the model is near today's count."""
+    place = 0
+    if need.pool.unknown:
+        place = 1 if need.pool.unknown_share <= _MEDIUM_UNKNOWN else 2
+    if unplaced or need.now > 3 * max(need.model_now, 1):
+        place += 1
+    return _GRADES[min(place, 2)]
+
+
+def _reasons(
+    need: Need, row: Mapping[str, Any], why: Mapping[str, str], removed: int, raw_now: int, elsewhere: str
+) -> Iterator[str]:
+    yield from _about_counts(need, row, raw_now)
+    yield from _about_removal(need, row, removed)
+    if row["committed"] > 0 or (math.isnan(row["committed"]) and row["freed"]):
+        paid = min(row["freed"], max(0, need.terms.committed - (need.now - row["freed"])))
+        yield f"{_nodes(paid)} of the freed are still paid for until {need.terms.until}: nothing is saved on them before."
+    if row["freed"] and math.isnan(need.terms.node_month):
+        yield "Nothing prices its nodes: no money is shown."
+    if row["freed"] and abs(_mean_freed(need, row["freed"]) - row["freed"]) > 1e-9:
+        mean = _mean_freed(need, row["freed"])
+        yield f"Its node count changes over the day: the freed nodes are there for {mean:.2f} nodes on average, which is what is priced."
+    if need.pool.unknown:
+        share = f" for {need.pool.unknown_share:.0%} of its requests" if need.pool.unknown_share else ""
+        yield f"Not known{share}: {row['unknown']}. Pods count as bound to the pool in which they were seen, and to nothing else."
+    for key in sorted(why)[:_MOST_NAMED]:
+        yield f"{key} fits into no node of the model ({why[key]}): it keeps its nodes."
+    if elsewhere:
+        yield elsewhere
+
+
+def _about_counts(need: Need, row: Mapping[str, Any], raw_now: int) -> Iterator[str]:
+    if not row["pods"]:
+        yield f"No pod runs on its {_nodes(need.now)} but what every node has."
+        return
+    if need.now > 3 * need.model_now:
+        yield (
+            f"It has {_nodes(need.now)} where the model packs its pods into {need.model_now}: something that is not known keeps them, and "
+            "the calibration is held at 3."
+        )
+    elif need.now < need.model_now:
+        yield f"The model needs {_nodes(need.model_now)}, more than there are: the calibration is held at 1."
+    if raw_now > need.now:
+        yield f"It lacks headroom today: with {row['headroom']} kept free it would have {_nodes(raw_now)}, and it has {need.now}."
+    if row["free_today"]:
+        yield f"{_nodes(row['free_today'])} could go before any change."
+    if row["nodes_after"] > need.now:
+        yield f"After the changes its pods need {_nodes(row['nodes_after'])}, {row['nodes_after'] - need.now} more than today."
+    if need.pinned and row["nodes_after"] == len(need.pinned):
+        yield f"{_nodes(len(need.pinned))} hold pods that cannot be moved."
+
+
+def _about_removal(need: Need, row: Mapping[str, Any], removed: int) -> Iterator[str]:
+    freed, autoscaler = row["freed"], need.terms.autoscaler
+    if not freed:
+        yield "No node can go."
+    elif autoscaler == "none":
+        yield f"{_nodes(freed)} can go, but nothing removes them: bankable is 0 until someone shrinks the pool to {need.now - freed}."
+    elif autoscaler == "unknown":
+        yield (
+            f"{_nodes(freed)} can go, but whether anything removes them is not known: bankable is 0 until someone shrinks the pool to "
+            f"{need.now - freed}, or the parameter autoscaler names what does it."
+        )
+    elif removed < freed:
+        yield (
+            f"{_nodes(freed)} can go, Cluster Autoscaler would take {removed} by itself: it removes a node only when less than half of it is "
+            "requested and its pods fit elsewhere. For the rest someone has to drain nodes."
+        )
+    else:
+        yield f"{_nodes(freed)} can go, and {autoscaler if autoscaler != 'managed' else 'the managed autoscaler'} takes them away."
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node" if count == 1 else f"{count} nodes"
