@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from aiops_analysis.analysis.drain import drained
 from aiops_analysis.analysis.fleet import Size
 from aiops_analysis.analysis.node_autoscaler import takes_away
 from aiops_analysis.analysis.pool_need import Need, shares
@@ -42,7 +41,7 @@ def packing_row(need: Need, after: Sequence[Size], elsewhere: str = "") -> dict[
     freed = max(0, need.now - raw)
     # a pool that lacks headroom today is not said to grow; one whose pods ask for more is
     grown = max(0, raw - max(raw_now, need.now))
-    removed = min(freed, drained(pool, after, terms.autoscaler, freed)) if terms.autoscaler == "cluster-autoscaler" else freed
+    removed = need.removed(after, freed)
     money = _money(need, freed, removed)
     grade = _grade(need, bool(packed.unplaced or need.packed_now.unplaced))
     share = shares(pool, need.today)
@@ -66,36 +65,28 @@ def packing_row(need: Need, after: Sequence[Size], elsewhere: str = "") -> dict[
         "freed": freed,
         "node_month": terms.node_month,
         **money,
-        "committed_until": terms.until if money["committed"] > 0 else "",
+        "committed_until": terms.until if _paid(need, freed) else "",
         "autoscaler": terms.autoscaler,
         "grade": grade,
         "unknown": ", ".join(pool.unknown),
         "price_source": terms.price_source,
     }
-    return row | {"reasons": list(_reasons(need, row, packed.why | need.packed_now.why, removed, raw_now, elsewhere))}
+    reasons = [*_about_counts(need, row, raw_now), *_about_removal(need, row, removed), *_about_money(need, row), *_about_rules(need, row, packed.why)]
+    return row | {"reasons": [*reasons, elsewhere] if elsewhere else reasons}
 
 
 def _money(need: Need, freed: int, removed: int) -> dict[str, float]:
     """What freed nodes are worth a month: taken away by themselves, if somebody shrinks the pool, and still paid for."""
-    terms, after = need.terms, need.now - freed
-    paid = min(freed, max(0, terms.committed - after))
-    if not freed:
-        return {"bankable": 0.0, "if_shrunk": 0.0, "committed": 0.0}
-    by_hand = max(0.0, _mean_freed(need, freed) - paid) * terms.node_month
-    alone = max(0.0, _mean_freed(need, removed) - min(removed, paid)) * terms.node_month
+    paid = _paid(need, freed)
     return {
-        "bankable": alone if takes_away(terms.autoscaler) else 0.0,
-        "if_shrunk": by_hand,
-        "committed": paid * terms.node_month if paid else 0.0,
+        "bankable": math.fsum(need.saves(n) for n in range(1, removed + 1)) if takes_away(need.terms.autoscaler) else 0.0,
+        "if_shrunk": math.fsum(need.saves(n) for n in range(1, freed + 1)),
+        "committed": paid * need.terms.node_month if paid else 0.0,
     }
 
 
-def _mean_freed(need: Need, freed: int) -> float:
-    """Freed nodes as a mean over the day: a node that was there for an hour saves an hour."""
-    if not need.terms.day:
-        return float(freed)
-    after = need.now - freed
-    return math.fsum(share * max(0, min(freed, nodes - after)) for share, nodes in need.terms.day)
+def _paid(need: Need, freed: int) -> int:
+    return sum(need.paid(n) for n in range(1, freed + 1))
 
 
 def _cpu_part(need: Need, after: Sequence[Size]) -> float:
@@ -118,26 +109,15 @@ def _grade(need: Need, unplaced: bool) -> str:
     return _GRADES[min(place, 2)]
 
 
-def _reasons(
-    need: Need, row: Mapping[str, Any], why: Mapping[str, str], removed: int, raw_now: int, elsewhere: str
-) -> Iterator[str]:
-    yield from _about_counts(need, row, raw_now)
-    yield from _about_removal(need, row, removed)
-    if row["committed"] > 0 or (math.isnan(row["committed"]) and row["freed"]):
-        paid = min(row["freed"], max(0, need.terms.committed - (need.now - row["freed"])))
-        yield f"{_nodes(paid)} of the freed are still paid for until {need.terms.until}: nothing is saved on them before."
-    if row["freed"] and math.isnan(need.terms.node_month):
-        yield "Nothing prices its nodes: no money is shown."
-    if row["freed"] and abs(_mean_freed(need, row["freed"]) - row["freed"]) > 1e-9:
-        mean = _mean_freed(need, row["freed"])
-        yield f"Its node count changes over the day: the freed nodes are there for {mean:.2f} nodes on average, which is what is priced."
+def _about_rules(need: Need, row: Mapping[str, Any], why: Mapping[str, str]) -> Iterator[str]:
     if need.pool.unknown:
         share = f" for {need.pool.unknown_share:.0%} of its requests" if need.pool.unknown_share else ""
         yield f"Not known{share}: {row['unknown']}. Pods count as bound to the pool in which they were seen, and to nothing else."
-    for key in sorted(why)[:_MOST_NAMED]:
-        yield f"{key} fits into no node of the model ({why[key]}): it keeps its nodes."
-    if elsewhere:
-        yield elsewhere
+    now = need.packed_now.why
+    for key in sorted(now)[:_MOST_NAMED]:
+        yield f"{key} fits on no node of the model ({now[key]}), though it runs: it keeps its nodes."
+    for key in sorted(why.keys() - now.keys())[:_MOST_NAMED]:
+        yield f"With what is recommended {key} fits on no node of the pool ({why[key]}): it needs a larger node first."
 
 
 def _about_counts(need: Need, row: Mapping[str, Any], raw_now: int) -> Iterator[str]:
@@ -152,7 +132,7 @@ def _about_counts(need: Need, row: Mapping[str, Any], raw_now: int) -> Iterator[
     elif need.now < need.model_now:
         yield f"The model needs {_nodes(need.model_now)}, more than there are: the calibration is held at 1."
     if raw_now > need.now:
-        yield f"It lacks headroom today: with {row['headroom']} kept free it would have {_nodes(raw_now)}, and it has {need.now}."
+        yield f"It lacks headroom today: with {raw_now - need.model_now} kept free it would have {_nodes(raw_now)}, and it has {need.now}."
     if row["free_today"]:
         yield f"{_nodes(row['free_today'])} could go before any change."
     if row["nodes_after"] > need.now:
@@ -179,6 +159,17 @@ def _about_removal(need: Need, row: Mapping[str, Any], removed: int) -> Iterator
         )
     else:
         yield f"{_nodes(freed)} can go, and {autoscaler if autoscaler != 'managed' else 'the managed autoscaler'} takes them away."
+
+
+def _about_money(need: Need, row: Mapping[str, Any]) -> Iterator[str]:
+    paid = _paid(need, row["freed"])
+    if paid:
+        yield f"Of the freed, {_nodes(paid)} under a commitment until {need.terms.until}: still paid for, nothing is saved on them before."
+    if row["freed"] and math.isnan(need.terms.node_month):
+        yield "Nothing prices its nodes: no money is shown."
+    there = math.fsum(need.present(n) for n in range(1, row["freed"] + 1))
+    if abs(there - row["freed"]) > 1e-9:
+        yield f"Its node count changes over the day: of the {row['freed']} freed, {there:.2f} are there on average, and those are priced."
 
 
 def _nodes(count: int) -> str:

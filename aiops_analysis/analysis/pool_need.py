@@ -115,11 +115,24 @@ class Need:
             return 0
         return max(0, self.now - self.nodes(sizes, model))
 
-    def goes(self, sizes: Sequence[Size], wanted: int) -> bool:
-        """True when ``wanted`` nodes can go, and under Cluster Autoscaler would."""
-        if self.freed(sizes) < wanted:
-            return False
-        return self.terms.autoscaler != "cluster-autoscaler" or drained(self.pool, sizes, self.terms.autoscaler, wanted) >= wanted
+    def removed(self, sizes: Sequence[Size], freed: int) -> int:
+        """Of nodes that can go, those that Cluster Autoscaler would take by its own rule; all of them where something else decides."""
+        autoscaler = self.terms.autoscaler
+        return drained(self.pool, sizes, autoscaler, freed) if autoscaler == "cluster-autoscaler" and freed else freed
+
+    def present(self, number: int) -> float:
+        """Share of the day in which the node that is freed as the ``number``-th was there: one that ran an hour saves an hour."""
+        if not self.terms.day:
+            return 1.0
+        return math.fsum(share for share, nodes in self.terms.day if nodes > self.now - number)
+
+    def paid(self, number: int) -> bool:
+        """True when the ``number``-th freed node is one that is paid for anyway."""
+        return self.now - number < self.terms.committed
+
+    def saves(self, number: int) -> float:
+        """What the ``number``-th freed node saves [currency / month]; 0 under a commitment, NaN without a price."""
+        return 0.0 if self.paid(number) else self.terms.node_month * self.present(number)
 
     def largest_model(self, wanted: int) -> int:
         """The largest packing with which ``wanted`` nodes can go; below 0 when none does."""
