@@ -6,15 +6,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from aiops_analysis.analysis.fleet import Size
 from aiops_analysis.analysis.node_autoscaler import takes_away
 from aiops_analysis.analysis.pool_need import Need, shares
-from aiops_analysis.core.schema import check, empty
+from aiops_analysis.core.reasons import Code
+from aiops_analysis.core.schema import GROUP, check, empty
 from aiops_analysis.core.schema_money import PACKING
 
-__all__ = ["packing_frame", "packing_row"]
+__all__ = ["packing_frame", "packing_row", "split_bankable"]
 
 _GRADES = ("high", "medium", "low")
 #: Share of a pool's requests with unknown rules up to which its figure is still of medium grade.
@@ -174,3 +176,49 @@ def _about_money(need: Need, row: Mapping[str, Any]) -> Iterator[str]:
 
 def _nodes(count: int) -> str:
     return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def split_bankable(packing: pd.DataFrame, recommendations: pd.DataFrame, facts: pd.DataFrame, *, number: str = "bankable") -> pd.Series:
+    """Each row's part of the money of its pools' freed nodes [currency / month]: ``number`` is bankable or if_shrunk.
+
+    A pool's money, less that of nodes that could go before any change, is parted between cpu and memory by what had to fall of each, and
+    within a resource by what each row frees; a row gets no more than its paper, so that the sum is at most the pools'. Rows that free
+    nothing get 0; NaN where no node of a row's pools is known, and where nothing is recommended.
+    """
+    money = {row.pool: _of_changes(row, number) for row in packing.itertuples()}
+    parts = {row.pool: {"cpu": row.cpu_part, "memory": 1 - row.cpu_part} for row in packing.itertuples()}
+    pools = {tuple(getattr(row, name) for name in GROUP): row.pools for row in facts.itertuples()}
+    shares: list[dict[str, float]] = []
+    known = []
+    for row in recommendations.itertuples():
+        found = {str(pool): float(pods) for pool, pods in pools.get(tuple(getattr(row, name) for name in GROUP), ()) if pool in money}
+        every = sum(found.values())
+        freed = _freed_by(row) if every else 0.0
+        shares.append({pool: freed * pods / every for pool, pods in found.items()} if freed > 0 else {})
+        known.append(bool(found) and row.change != "undetermined")
+    totals: dict[tuple[str, str], float] = {}
+    for resource, share in zip(recommendations["resource"], shares, strict=True):
+        for pool, value in share.items():
+            totals[pool, resource] = totals.get((pool, resource), 0.0) + value
+    amounts = [
+        math.fsum(money[p] * parts[p][resource] * value / totals[p, resource] for p, value in share.items() if money[p] != 0)
+        for resource, share in zip(recommendations["resource"], shares, strict=True)
+    ]
+    paper = recommendations["paper"].to_numpy(float)
+    capped = np.where(np.isnan(paper), amounts, np.minimum(amounts, np.maximum(paper, 0.0)))
+    return pd.Series(np.where(known, capped, np.nan), index=recommendations.index, dtype="float64")
+
+
+def _of_changes(row: Any, number: str) -> float:
+    """The part of a pool's money that the changes bring [currency / month]."""
+    return float(getattr(row, number)) * (row.freed - row.free_today) / row.freed if row.freed else 0.0
+
+
+def _freed_by(row: Any) -> float:
+    """What a row frees over its running replicas [cores | bytes], 0 where it frees nothing."""
+    if row.change != "decrease" or row.decided or row.role == "init" or math.isnan(row.guarded_request):
+        return 0.0
+    today = row.current_limit if math.isnan(row.current_request) else row.current_request
+    share = next((float(reason.data.get("share", 1.0)) for reason in row.reasons if reason.code == Code.INIT_DOMINATES), 1.0)
+    freed = (today - row.guarded_request) * row.replicas * share
+    return max(0.0, freed) if math.isfinite(freed) else 0.0

@@ -142,7 +142,7 @@ class _Search:
                 return _Step(found, self._proved(node, total) if held else total)
             if not tried:
                 # every smaller size was tried when nothing was chosen before; that is proof
-                proved = len(held) + size if not held else self._proved(node, bound)
+                proved = bound if held else size
                 greedy = self._greedy(node, rest, held)
                 return None if greedy is None else _Step(greedy, min(max(bound, proved), len(held) + len(greedy)))
         return None

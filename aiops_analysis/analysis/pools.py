@@ -11,7 +11,7 @@ from aiops_analysis.analysis.fleet import Fleet, Key, Node, Settings, Size, Temp
 from aiops_analysis.analysis.node_rules import may_run
 from aiops_analysis.core.bins import NodeKind, PodShape
 
-__all__ = ["UNKNOWN_RULES", "Pool", "fixed", "pools_of"]
+__all__ = ["UNKNOWN_RULES", "Pool", "fixed", "may_move", "own_size", "pools_of"]
 
 #: What nobody knows where the rules of a workload were never collected.
 UNKNOWN_RULES = (
@@ -126,7 +126,8 @@ def _pool(
     pods = counted(pod for node in nodes for pod in node.pods)
     known = {place: fleet.templates[place] for place in sorted({p.template for n in nodes for p in (*n.pods, *n.own)})}
     settings = {template.key: fleet.setting(template.key) for template in known.values()}
-    allowed = {place: _allowed(fleet.setting(known[place].key), nodes) for place in sorted(pods)}
+    groups = _alike(nodes, fleet)
+    allowed = {place: _allowed(fleet.setting(known[place].key), groups) for place in sorted(pods)}
     kind_of, bases = _kinds(name, nodes, allowed, prices, {place: known[place].gpu for place in pods})
     prototypes = {}
     missing: set[str] = set()
@@ -158,12 +159,47 @@ def _taints_unknown(nodes: Sequence[Node]) -> tuple[str, ...]:
     return ("labels and taints of nodes",) if any(node.labels is None or node.taints is None for node in nodes) else ()
 
 
-def _allowed(settings: Settings, nodes: Sequence[Node]) -> frozenset[str]:
+def _alike(nodes: Sequence[Node], fleet: Fleet) -> list[tuple[Node, ...]]:
+    """Nodes that no rule of the fleet can tell apart: rules name few of the labels, so a rule is asked about few nodes."""
+    named = {key for setting in fleet.settings.values() for key in _labels_named(setting.rules or {})}
+    each = _HOST in named or "metadata.name" in named
+    groups: dict[tuple[Any, ...], list[Node]] = {}
+    for node in nodes:
+        told = None if node.labels is None else tuple(sorted((k, v) for k, v in node.labels.items() if k in named))
+        groups.setdefault((told, node.taints, node.zone, node.name if each else ""), []).append(node)
+    return [tuple(group) for group in groups.values()]
+
+
+def _labels_named(rules: Mapping[str, Any]) -> set[str]:
+    terms = [rule[0] for term in rules.get("node_affinity") or () for rule in term]
+    return {str(key) for key in (*(rules.get("node_selector") or {}), *terms)}
+
+
+def _allowed(settings: Settings, groups: Sequence[Sequence[Node]]) -> frozenset[str]:
     """Nodes of the pool where the rules let a pod run; all of them where nobody knows the rules, for it runs in this pool."""
-    if settings.rules is None:
-        return frozenset(node.name for node in nodes)
-    rules: Mapping[str, Any] = settings.rules
-    return frozenset(n.name for n in nodes if may_run(rules, n.labels, n.taints, name=n.name, zone=n.zone))
+    rules = settings.rules
+    good = [g for g in groups if rules is None or may_run(rules, g[0].labels, g[0].taints, name=g[0].name, zone=g[0].zone)]
+    return frozenset(node.name for group in good for node in group)
+
+
+def may_move(pools: Mapping[str, Pool], fleet: Fleet) -> dict[str, str]:
+    """For each pool with pods that their rules would let run in others: a sentence that says so; they are not moved here."""
+    groups = {name: _alike(pool.nodes, fleet) for name, pool in pools.items()}
+    out = {}
+    for name, pool in pools.items():
+        counts: Counter[str] = Counter()
+        for place, count in pool.pods.items():
+            setting = pool.settings[pool.templates[place].key]
+            if setting.rules is not None:
+                counts.update({other: count for other, them in groups.items() if other != name and _told(them) and _allowed(setting, them)})
+        if counts:
+            named = ", ".join(f"{count} in {other}" for other, count in sorted(counts.items()))
+            out[name] = f"By their rules some of its pods could run in other pools ({named}): they are packed here, none is moved."
+    return out
+
+
+def _told(groups: Sequence[Sequence[Node]]) -> bool:
+    return all(group[0].labels is not None and group[0].taints is not None for group in groups)
 
 
 def _kinds(
