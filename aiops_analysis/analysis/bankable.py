@@ -39,42 +39,49 @@ def packing_row(need: Need, after: Sequence[Size], elsewhere: str = "") -> dict[
     pool, terms = need.pool, need.terms
     packed = need.packed(after)
     model = need.count(packed)
-    raw_now, raw = need.nodes(need.today, need.model_now), need.nodes(after, model)
+    surge = need.surge_nodes(after, model)
+    raw_now, raw = need.kept(need.model_now, need.surge_nodes(need.today, need.model_now)), need.kept(model, surge)
     freed = max(0, need.now - raw)
     # a pool that lacks headroom today is not said to grow; one whose pods ask for more is
     grown = max(0, raw - max(raw_now, need.now))
     removed = need.removed(after, freed)
-    money = _money(need, freed, removed)
-    grade = _grade(need, bool(packed.unplaced or need.packed_now.unplaced))
+    row = _about_pool(need) | {
+        "lower_bound_after": need.bound(after),
+        "model_after": model,
+        "ffd_after": need.count(need.packed(after, order="cpu")),
+        "cpu_part": _cpu_part(need, after) if freed else math.nan,
+        "free_today": min(freed, max(0, need.now - raw_now)),
+        "headroom": need.spare + surge,
+        "nodes_after": need.now - freed + grown,
+        "freed": freed,
+        **_money(need, freed, removed),
+        "committed_until": terms.until if _paid(need, freed) else "",
+        "grade": _grade(need, bool(packed.unplaced or need.packed_now.unplaced)),
+        "unknown": ", ".join(pool.unknown),
+    }
+    reasons = [*_about_counts(need, row, raw_now), *_about_removal(need, row, removed)]
+    reasons += [*_about_money(need, row), *_about_rules(need, row, packed.why)]
+    return row | {"reasons": [*reasons, elsewhere] if elsewhere else reasons}
+
+
+def _about_pool(need: Need) -> dict[str, Any]:
+    """What a row says of today and of the pool itself."""
+    pool, terms = need.pool, need.terms
     share = shares(pool, need.today)
-    row = {
+    return {
         "pool": pool.name,
         "instance_type": ", ".join(sorted({node.instance_type for node in pool.nodes if node.instance_type})),
         "nodes_now": need.now,
         "pods": sum(pool.pods.values()),
         "lower_bound_now": need.bound(need.today),
         "model_now": need.model_now,
-        "lower_bound_after": need.bound(after),
-        "model_after": model,
-        "ffd_after": need.count(need.packed(after, order="cpu")),
         "binding": max(share, key=lambda name: share[name]) if pool.pods else "",
-        "cpu_part": _cpu_part(need, after) if freed else math.nan,
-        "free_today": min(freed, max(0, need.now - raw_now)),
         "calibration": need.ratio[0] / need.ratio[1],
-        "headroom": need.spare + need.surge_nodes(after, model),
         "minimum": terms.minimum,
-        "nodes_after": need.now - freed + grown,
-        "freed": freed,
         "node_month": terms.node_month,
-        **money,
-        "committed_until": terms.until if _paid(need, freed) else "",
         "autoscaler": terms.autoscaler,
-        "grade": grade,
-        "unknown": ", ".join(pool.unknown),
         "price_source": terms.price_source,
     }
-    reasons = [*_about_counts(need, row, raw_now), *_about_removal(need, row, removed), *_about_money(need, row), *_about_rules(need, row, packed.why)]
-    return row | {"reasons": [*reasons, elsewhere] if elsewhere else reasons}
 
 
 def _money(need: Need, freed: int, removed: int) -> dict[str, float]:
@@ -156,8 +163,8 @@ def _about_removal(need: Need, row: Mapping[str, Any], removed: int) -> Iterator
         )
     elif removed < freed:
         yield (
-            f"{_nodes(freed)} can go, Cluster Autoscaler would take {removed} by itself: it removes a node only when less than half of it is "
-            "requested and its pods fit elsewhere. For the rest someone has to drain nodes."
+            f"{_nodes(freed)} can go, Cluster Autoscaler would take {removed} by itself: it removes a node only when less than half of it "
+            "is requested and its pods fit elsewhere. For the rest someone has to drain nodes."
         )
     else:
         yield f"{_nodes(freed)} can go, and {autoscaler if autoscaler != 'managed' else 'the managed autoscaler'} takes them away."

@@ -147,9 +147,7 @@ class _Search:
                 return None if greedy is None else _Step(greedy, min(max(bound, proved), len(held) + len(greedy)))
         return None
 
-    def _try_all(
-        self, node: int, size: int, among: Sequence[int], held: frozenset[int], spend: int
-    ) -> tuple[tuple[int, ...] | None, bool]:
+    def _try_all(self, node: int, size: int, among: Sequence[int], held: frozenset[int], spend: int) -> tuple[tuple[int, ...] | None, bool]:
         """A set of this size that frees the node with the held ones, and whether all sets were looked at."""
         if math.comb(len(among), size) > _LOOKS:
             return None, False
@@ -180,9 +178,7 @@ class _Search:
             return False
         if self._misfits():
             return True
-        return all(
-            self._demand(r) - sum(self.changes[n].frees[r] for n in chosen) <= target * self.cap[r] for r in (0, 1)
-        )
+        return all(self._demand(r) - sum(self.changes[n].frees[r] for n in chosen) <= target * self.cap[r] for r in (0, 1))
 
     def _bound(self, node: int) -> int:
         """No set with fewer workloads can free so many nodes: its largest sums do not reach what must be given back."""

@@ -101,19 +101,19 @@ class Need:
         up, down = self.ratio
         return -(-up * model // down)
 
-    def nodes(self, sizes: Sequence[Size], model: int) -> int:
+    def kept(self, model: int, surge: int) -> int:
         """Nodes that the pool must keep: calibrated, and never less than the packing with headroom, nor than the floor.
 
         Today's free room is in the calibration, so headroom is not added to it again: it only bounds how far the pool may shrink.
         """
-        return max(self.calibrated(model), model + self.spare + self.surge_nodes(sizes, model), self.floor)
+        return max(self.calibrated(model), model + self.spare + surge, self.floor)
 
     def freed(self, sizes: Sequence[Size]) -> int:
         """Nodes that can go with these sizes, at least 0."""
         model = self.count(self.packed(sizes))
-        if max(self.calibrated(model), model + self.spare, self.floor) >= self.now:
+        if self.kept(model, 0) >= self.now:
             return 0
-        return max(0, self.now - self.nodes(sizes, model))
+        return max(0, self.now - self.kept(model, self.surge_nodes(sizes, model)))
 
     def removed(self, sizes: Sequence[Size], freed: int) -> int:
         """Of nodes that can go, those that Cluster Autoscaler would take by its own rule; all of them where something else decides."""

@@ -213,7 +213,8 @@ def _kinds(
         size = (node.instance_type, node.cpu, node.memory, node.slots)
         groups.setdefault((*size, *(node.name in places for places in picky)), []).append(node)
     priced = all(node.name in prices for node in nodes)
-    kind_of, kinds = {}, []
+    kind_of: dict[str, str] = {}
+    kinds = []
     for number, key in enumerate(sorted(groups), 1):
         group = groups[key]
         text = pool if len(groups) == 1 else f"{pool}#{number}"
