@@ -27,19 +27,18 @@ def five() -> Cluster:
 
 
 def test_one_workload_frees_the_first_node_and_two_the_next() -> None:
-    # 20 cores in 5 nodes. A node is kept free, so for one node to go the pods must pack into 3 nodes, 12 cores.
-    # big to 0.5: 15.5; mid to 0.5: 11, packed as 3 nodes: 2+2, 2+2, 6 x 0.5. One alone does not do: 15.5 and 15.5 need 4.
+    # 20 cores in 5 nodes. A node is kept free, so for one node to go the pods must pack into 3 nodes: big and mid at 0.5 leave
+    # 4 x 2 + 6 x 0.5 = 11 cores, 3 nodes. One of them alone leaves 15.5, 4 nodes; with a small one still 14.
     lower = rows(*(decrease(name, "cpu", 2.0, 0.5) for name in ("big", "mid", "s1", "s2", "s3", "s4")))
     got = found(five(), lower)
-    assert got["node"].tolist() == [1, 2, 3]
     assert got.loc[0, "workloads"] == ["n/big", "n/mid"]
     assert got.loc[0, "changes"] == ["big-cpu", "mid-cpu"]
-    # two nodes: 2 packed, 8 cores: 11 - 1.5 - 1.5 = 8, 2+2 and 8 x 0.5: two more. All changed: 5 cores, 2 nodes: no third goes
-    # below: 10 x 0.5 = 5 cores are two nodes, with one free three: two nodes go
-    assert got["total_changes"].tolist()[:2] == [2, 4]
-    assert got["exact"].tolist()[:2] == [True, True]
-    assert got["at_least"].tolist()[:2] == [2, 4]
-    assert got["saves"].tolist()[:2] == [100.0, 100.0]
+    # for two nodes 2 x 4 cores: 11 - 1.5 - 1.5 = 8, packed without a gap. All changed, 5 cores need 2 nodes as well: no third goes
+    assert got["node"].tolist() == [1, 2]
+    assert got["total_changes"].tolist() == [2, 4]
+    assert got["exact"].tolist() == [True, True]
+    assert got["at_least"].tolist() == [2, 4]
+    assert got["saves"].tolist() == [100.0, 100.0]
 
 
 def test_nothing_goes_and_nothing_is_said() -> None:
@@ -78,24 +77,29 @@ def test_two_resources_of_one_workload_are_one_change() -> None:
 
 
 def _random_cluster(seed: int) -> tuple[Cluster, pd.DataFrame]:
+    """Pods on the first node with room, and as many nodes as that takes, so that cuts free nodes."""
     rng = random.Random(seed)
-    nodes = {f"n{i}": ("p", 4.0, 8.0) for i in range(rng.randint(3, 7))}
-    pods, lower = [], []
-    for number in range(rng.randint(3, 7)):
-        cpu, gib = rng.choice([0.5, 1.0, 1.5, 2.0]), rng.choice([0.5, 1.0, 2.0, 3.0])
-        pods += [(rng.choice(list(nodes)), f"w{number}", cpu, gib) for _ in range(rng.randint(1, 4))]
-        if rng.random() < 0.85:
-            lower.append(decrease(f"w{number}", "cpu", cpu, rng.choice([0.1, 0.25, cpu * 1.5])))
+    room: list[list[float]] = []
+    pods, changed = [], []
+    for number in range(rng.randint(3, 6)):
+        cpu, gib = rng.choice([1.0, 1.5, 2.0, 3.0]), rng.choice([0.5, 1.0, 2.0, 3.0])
+        for _ in range(rng.randint(1, 4)):
+            place = next((i for i, have in enumerate(room) if have[0] >= cpu and have[1] >= gib), len(room))
+            if place == len(room):
+                room.append([4.0, 8.0])
+            room[place] = [room[place][0] - cpu, room[place][1] - gib]
+            pods.append((f"n{place}", f"w{number}", cpu, gib))
+        changed.append(decrease(f"w{number}", "cpu", cpu, rng.choice([0.1, 0.25, 0.5, cpu * 1.2])))
         if rng.random() < 0.6:
-            lower.append(decrease(f"w{number}", "memory", gib, rng.choice([0.125, 0.25, gib * 1.2])))
-    return Cluster(nodes, pods), rows(*lower)
+            changed.append(decrease(f"w{number}", "memory", gib, rng.choice([0.125, 0.25, gib * 1.2])))
+    return Cluster({f"n{i}": ("p", 4.0, 8.0) for i in range(len(room) + 1)}, pods), rows(*changed)
 
 
 @pytest.mark.parametrize("autoscaler", ["karpenter", "cluster-autoscaler"])
 def test_against_every_set_of_changes(autoscaler: str) -> None:
     terms = Terms(autoscaler, node_month=1.0)
     seen = 0
-    for seed in range(40):
+    for seed in range(24):
         cluster, recs = _random_cluster(seed)
         fleet, need = cluster.fleet(), cluster.needs(terms)["p"]
         changes = changes_of(recs)
@@ -118,7 +122,7 @@ def test_against_every_set_of_changes(autoscaler: str) -> None:
         if len(got):
             assert got.loc[0, "exact"], seed
         assert len(got) == min(5, truth[tuple(sorted(low))]), seed
-    assert seen > 25
+    assert seen > 20
 
 
 def test_a_large_pool_is_honest_about_what_is_not_proved() -> None:
