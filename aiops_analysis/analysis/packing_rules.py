@@ -90,7 +90,7 @@ def problem_of(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], bystanders
         price=_prices(named),
         by_rules=by_rules,
         allowed=by_rules & small,
-        per_node=np.array([s.most_per_node or (1 if s.key in s.apart else NO_BOUND) for s in ordered], dtype=np.int64),
+        per_node=np.array([1 if s.key in s.apart else s.most_per_node or NO_BOUND for s in ordered], dtype=np.int64),
         zones=zones,
         kind_zones=kind_zones,
         domains=tuple(dict(zip(zoned, domains, strict=True)).get(at, ()) for at in range(len(ordered))),
