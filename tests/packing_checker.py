@@ -139,7 +139,7 @@ def _zones(
         touched = set()
         for node in nodes:
             if node.pods.get(key):
-                count[node.zone] += node.pods[key]
+                count[node.zone] = count.get(node.zone, 0) + node.pods[key]
                 touched.add(node.zone)
         for name, pods in held.items():
             zone = kinds[name].zones[0]
@@ -155,29 +155,38 @@ def _zones(
 
 def fewest_nodes(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], most: int) -> int | None:
     """The smallest number of nodes that takes all pods, by trying every way; None when ``most`` nodes are too few."""
-    pods = [shape.key for shape in shapes for _ in range(shape.count)]
-    best: list[int | None] = [None]
+    pods = [shape for shape in shapes for _ in range(shape.count)]
+    by_name = {kind.name: kind for kind in kinds}
+    places = [(kind.name, zone) for kind in kinds for zone in dict.fromkeys(kind.zones)]
+    best = most + 1
 
-    def go(at: int, nodes: list[tuple[str, str, dict[str, int]]]) -> None:
-        if len(nodes) > most or (best[0] is not None and len(nodes) >= best[0]):
+    def too_full(name: str, held: Mapping[str, int]) -> bool:
+        sizes = [(shape, held[shape.key]) for shape in shapes if shape.key in held]
+        kind = by_name[name]
+        return sum(held.values()) > kind.pods or any(
+            sum(getattr(shape, what) * count for shape, count in sizes) > getattr(kind, what) for what in ("cpu", "memory", "gpu")
+        )
+
+    def go(at: int, nodes: tuple[tuple[str, str, tuple[str, ...]], ...]) -> None:
+        nonlocal best
+        if len(nodes) >= best:
             return
         if at == len(pods):
-            packing = Packing(tuple(Placed(kind, zone, dict(held)) for kind, zone, held in nodes))
-            if not faults_of(shapes, kinds, packing):
-                best[0] = len(nodes)
+            packing = Packing(tuple(Placed(kind, zone, Counter(held)) for kind, zone, held in nodes))
+            best = best if faults_of(shapes, kinds, packing) else len(nodes)
             return
-        for _, _, held in nodes:
-            held[pods[at]] = held.get(pods[at], 0) + 1
-            go(at + 1, nodes)
-            held[pods[at]] -= 1
-            if not held[pods[at]]:
-                del held[pods[at]]
-        for kind in kinds:
-            for zone in dict.fromkeys(kind.zones):
-                go(at + 1, [*nodes, (kind.name, zone, {pods[at]: 1})])
+        key = pods[at].key
+        seen = set()
+        for place, (kind, zone, held) in enumerate(nodes):
+            if (kind, zone, held) not in seen and not too_full(kind, Counter([*held, key])):
+                seen.add((kind, zone, held))
+                go(at + 1, (*nodes[:place], (kind, zone, (*held, key)), *nodes[place + 1 :]))
+        for kind, zone in places:
+            if not too_full(kind, {key: 1}) and (pods[at].kinds is None or kind in pods[at].kinds):
+                go(at + 1, (*nodes, (kind, zone, (key,))))
 
-    go(0, [])
-    return best[0]
+    go(0, ())
+    return best if best <= most else None
 
 
 def random_case(seed: int, *, workloads: int = 12, pods: int = 8) -> tuple[list[PodShape], list[NodeKind]]:
