@@ -84,9 +84,8 @@ def _node(shapes: Mapping[str, PodShape], kind: NodeKind, node: Placed, standing
             wrong.append(f"{everyone[key]} pods of {key} on one node")
         if key in shape.apart and everyone[key] > 1:
             wrong.append(f"{pods} pods of {key} on one node, which keeps apart from itself")
-        for other in everyone:
-            if other != key and (other in shape.apart or (other in shapes and key in shapes[other].apart)):
-                wrong.append(f"{key} and {other} on one node")
+        around = [other for other in everyone if other != key]
+        wrong += [f"{key} and {o} on one node" for o in around if o in shape.apart or (o in shapes and key in shapes[o].apart)]
     return wrong
 
 
@@ -190,7 +189,7 @@ def fewest_nodes(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], most: in
 
 
 def random_case(seed: int, *, workloads: int = 12, pods: int = 8) -> tuple[list[PodShape], list[NodeKind]]:
-    """A case with all rules at once, some of them impossible: giants, circles of affinity, kinds that are not there, zones without nodes."""
+    """A case with all rules at once, some of them impossible: giants, circles of affinity, kinds that do not exist, zones without nodes."""
     rng = random.Random(seed)
     zones = [("",), ("a",), ("a", "b"), ("a", "b", "c")]
     kinds = [

@@ -84,7 +84,7 @@ def _cost(state: State) -> tuple[int, float, int]:
 
 
 def _level(state: State) -> None:
-    """Take pods back from zones that are further ahead than the skew allows since the others ran out of nodes, and who stood beside them."""
+    """Take pods back from zones that lead by more than the skew, as the others ran out of nodes, and those that stood beside them."""
     changed = True
     while changed:
         changed = False
@@ -128,7 +128,9 @@ def _shrink(state: State) -> None:
     for node in reversed(state.nodes):
         pods = list(node.pods)
         fit = (problem.room >= used_of[id(node)]).all(axis=1) & problem.by_rules[pods].all(axis=0)
-        kinds = [k for k in np.flatnonzero(fit).tolist() if problem.price[k] < problem.price[node.kind] and node.zone in state.zones_left(k)]
+        kinds = [
+            k for k in np.flatnonzero(fit).tolist() if problem.price[k] < problem.price[node.kind] and node.zone in state.zones_left(k)
+        ]
         kept = sum(state.opened[node.kind].values()) <= problem.kinds[node.kind].least
         if kinds and pods and not kept:
             kind = min(kinds, key=lambda k: (float(problem.price[k]), k))

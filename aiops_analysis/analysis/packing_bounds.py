@@ -52,7 +52,7 @@ def _groups(problem: Problem, count: Ints) -> list[tuple[Bools, Bools]]:
     """(shapes that only these kinds take, these kinds): all together, and each distinct set of kinds with what it holds."""
     there = count > 0
     sets = {tuple(row) for row in problem.allowed[there].tolist()}
-    every = problem.allowed[there].any(axis=0)
+    every: Bools = np.asarray(problem.allowed[there].any(axis=0))
     chosen = sorted(sets - {tuple(every.tolist())}, key=lambda row: (sum(row), row))[:_SETS]
     groups = [(there, every)]
     for row in chosen:
@@ -102,7 +102,7 @@ def _alone(problem: Problem, count: Ints) -> Ints:
     each = np.where(problem.size[:, None, :] > 0, np.maximum(problem.room, 0)[None, :, :] // size, NO_BOUND).min(axis=2)
     each = np.where(problem.allowed, each, 0).max(axis=1, initial=0)
     each = np.maximum(np.minimum(each, problem.per_node), 1)
-    return -(-count // each)
+    return np.asarray(-(-count // each), dtype=np.int64)
 
 
 def _apart(problem: Problem, alone: Ints) -> int:
