@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiops_analysis.analysis.packing_dot import fill_nodes
+from aiops_analysis.analysis.packing_exact import place_all, too_much
 from aiops_analysis.analysis.packing_fit import by_cpu, by_share, place_in_order
 from aiops_analysis.analysis.packing_homes import Homes
-from aiops_analysis.analysis.packing_rules import Problem, State, problem_of
+from aiops_analysis.analysis.packing_rules import Node, Problem, State, problem_of
 from aiops_analysis.analysis.packing_why import why_unplaced
 from aiops_analysis.core.bins import NodeKind, Packing, Placed, PodShape
 from aiops_analysis.core.errors import SchemaError
@@ -83,7 +84,7 @@ def _cost(state: State) -> tuple[int, float, int]:
 
 
 def _level(state: State) -> None:
-    """Take pods back from zones that are further ahead than the skew allows since the others ran out of nodes, and who stood beside them."""
+    """Take pods back from zones that lead by more than the skew, as the others ran out of nodes, and those that stood beside them."""
     changed = True
     while changed:
         changed = False
@@ -127,7 +128,9 @@ def _shrink(state: State) -> None:
     for node in reversed(state.nodes):
         pods = list(node.pods)
         fit = (problem.room >= used_of[id(node)]).all(axis=1) & problem.by_rules[pods].all(axis=0)
-        kinds = [k for k in np.flatnonzero(fit).tolist() if problem.price[k] < problem.price[node.kind] and node.zone in state.zones_left(k)]
+        kinds = [
+            k for k in np.flatnonzero(fit).tolist() if problem.price[k] < problem.price[node.kind] and node.zone in state.zones_left(k)
+        ]
         kept = sum(state.opened[node.kind].values()) <= problem.kinds[node.kind].least
         if kinds and pods and not kept:
             kind = min(kinds, key=lambda k: (float(problem.price[k]), k))
@@ -154,19 +157,62 @@ def fits(
     *,
     held: Mapping[str, Mapping[str, int]] | None = None,
     rules: Sequence[PodShape] = (),
+    steps: int = 2000,
 ) -> Fit:
     """Whether all pods fit into given nodes, each a NodeKind of one node whose sizes are the room it has left.
 
     ``held``: name of a node -> shape key -> pods that stay there, whose size is already off; they count for the rules about pods beside,
-    apart, per node and per zone. ``rules``: the shapes of those pods, whose own anti-affinity keeps others away.
+    apart, per node and per zone. ``rules``: the shapes of those pods, whose own anti-affinity keeps others away. Two quick orders are
+    tried, then for at most 12 pods every way, as far as ``steps`` pods moved go: 0 leaves the search out.
     """
     counts = {shape.key: shape.count for shape in shapes}
     there = held or {}
     problem = problem_of(shapes, free, [*rules, *_unknown(there, {*counts, *(rule.key for rule in rules)})])
-    state = _with_nodes(problem, counts, there)
-    place_in_order(state, by_share(state), None, best=True)
-    _level(state)
-    return Fit(not state.unplaced, _answer(state), proved=not state.unplaced)
+    first = _with_nodes(problem, counts, there)
+    hopeless = too_much(first)
+    for order, best in ((by_share, True), (by_cpu, False)):
+        state = first if best else _with_nodes(problem, counts, there)
+        place_in_order(state, order(state), None, best=best)
+        _level(state)
+        if not state.unplaced or hopeless:
+            return Fit(not state.unplaced, _answer(state), proved=True)
+    if steps and sum(counts.values()) <= _SEARCHED:
+        full = _with_nodes(problem, counts, there)
+        found = place_all(full, _settled, steps)
+        if found:
+            return Fit(True, _answer(full), proved=True)
+        return Fit(False, _answer(state), proved=found is not None)
+    return Fit(False, _answer(state), proved=False)
+
+
+_SEARCHED = 12  # pods up to which every way is tried
+
+
+def _settled(state: State) -> bool:
+    """Whether nothing has to be taken back, and a scheduler can get there: on each node somebody needs nobody, or begins a group."""
+    copy = State(state.problem, {})
+    copy.nodes = [Node(node.kind, node.zone, list(node.free), dict(node.pods), node.held) for node in state.nodes]
+    copy.zone_count = state.zone_count.copy()
+    _level(copy)
+    if copy.unplaced:
+        return False
+    for at in state.problem.zoned:
+        most = state.problem.shapes[at].most_per_zone
+        if most and any(state.zone_count[at, n.zone] > most and n.pods.get(at, 0) > n.held.get(at, 0) for n in state.nodes):
+            return False
+    return all(_reachable(state, node) for node in state.nodes)
+
+
+def _reachable(state: State, node: Node) -> bool:
+    present, waiting = set(node.held), set(node.pods) - set(node.held)
+    while waiting:
+        beside = state.problem.beside
+        free = {s for s in waiting if s not in beside or beside[s] & present} or {s for s in waiting if s in beside[s]}
+        if not free:
+            return False
+        present |= free
+        waiting -= free
+    return True
 
 
 def _unknown(held: Mapping[str, Mapping[str, int]], known: set[str]) -> list[PodShape]:

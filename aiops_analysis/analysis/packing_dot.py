@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from aiops_analysis.analysis.packing_homes import Homes
-from aiops_analysis.analysis.packing_rules import Bools, Ints, Node, State
+from aiops_analysis.analysis.packing_rules import Bools, Floats, Ints, Node, State
 
 __all__ = ["fill_nodes"]
 
@@ -37,10 +37,11 @@ def fill_nodes(state: State, homes: Homes) -> None:
             filler.fill(node)
 
 
-def _dominant(state: State) -> np.ndarray:
+def _dominant(state: State) -> Floats:
     """The largest share that a pod takes of the largest node."""
     most = np.maximum(state.problem.room.max(axis=0, initial=1), 1).astype(np.float64)
-    return (state.problem.size / most).max(axis=1, initial=0.0)
+    share: Floats = (state.problem.size / most).max(axis=1, initial=0.0)
+    return share
 
 
 def _deepest_first(state: State) -> list[int]:
@@ -121,7 +122,7 @@ class _Filler:
             self._state.place(shape, node, pods)
 
     def _urgent(self, node: Node) -> list[int]:
-        """Shapes bounded per node that need as many nodes as all the demand that remains: left for later, they would open nodes of their own."""
+        """Shapes bounded per node that need as many nodes as all that remains: left for later, they would open nodes of their own."""
         state = self._state
         left = np.flatnonzero((state.remaining > 0) & state.problem.allowed[:, node.kind])
         bounded = left[state.problem.per_node[left] < state.remaining[left]]
@@ -185,7 +186,7 @@ class _Filler:
             if other != shape and place < len(found) and found[place] == other:
                 ready[place] = state.takes(other, node) > 0
 
-    def _weighted(self, node: Node, found: Ints, sizes: list[Ints]) -> list[np.ndarray]:
+    def _weighted(self, node: Node, found: Ints, sizes: list[Ints]) -> list[Floats]:
         """w_r * size_r / room_r^2 for each scored resource: times free_r it is the score."""
         state, room = self._state, self._state.problem.room[node.kind]
         left = state.remaining[found].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Pod-centric orders: each pod, the largest first, goes to the first node that takes it, or to the one that it fills best (methods.md B4)."""
+"""Pod-centric orders: each pod, the largest first, goes to the first node with room, or to the one it fills best (methods.md B4)."""
 
 from __future__ import annotations
 

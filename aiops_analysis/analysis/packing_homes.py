@@ -121,16 +121,17 @@ def _joint_cost(state: State) -> Floats:
     """Price of serving all pods with one kind alone, if they could be cut as needed; gpus are asked for by few and left out."""
     problem = state.problem
     demand = (problem.size[:, :3] * state.remaining[:, None]).sum(axis=0).astype(np.float64)
-    return problem.price * _share(demand[None, :], problem.room[:, :3]).max(axis=2, initial=0.0)[0]
+    return np.asarray(problem.price * _share(demand[None, :], problem.room[:, :3]).max(axis=2, initial=0.0)[0], dtype=np.float64)
 
 
 def _own_cost(problem: Problem) -> Floats:
     """Price of the part of a node that one pod of a shape takes, its largest share counting."""
-    return problem.price[None, :] * _share(problem.size[:, :3].astype(np.float64), problem.room[:, :3]).max(axis=2, initial=0.0)
+    share = _share(problem.size[:, :3].astype(np.float64), problem.room[:, :3]).max(axis=2, initial=0.0)
+    return np.asarray(problem.price[None, :] * share, dtype=np.float64)
 
 
 def _share(need: Floats, room: np.ndarray) -> Floats:
     """Need / room, shape x kind x resource; as good as infinite where there is no room."""
     have = np.where(room > 0, room, 1).astype(np.float64)[None, :, :]
     share = need[:, None, :] / have
-    return np.where((room <= 0)[None, :, :] & (need[:, None, :] > 0), 1e30, share)
+    return np.asarray(np.where((room <= 0)[None, :, :] & (need[:, None, :] > 0), 1e30, share), dtype=np.float64)

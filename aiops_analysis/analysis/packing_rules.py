@@ -1,4 +1,4 @@
-"""The rules of a packing as arrays, and its state while nodes are filled (methods.md B4). Shared by the orders of packing, used by packing.py.
+"""The rules of a packing as arrays, and its state while nodes are filled (methods.md B4); shared by the orders of packing.
 
 A shape is an index in order of key, a kind an index in order of name: what comes out does not depend on the order of what came in.
 Zones in which a spread is counted are the zones of all kinds that the rules of a shape allow, as the scheduler counts the nodes that match.
@@ -6,6 +6,7 @@ Zones in which a spread is counted are the zones of all kinds that the rules of 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def problem_of(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], bystanders
         price=_prices(named),
         by_rules=by_rules,
         allowed=by_rules & small,
-        per_node=np.array([s.most_per_node or (1 if s.key in s.apart else NO_BOUND) for s in ordered], dtype=np.int64),
+        per_node=np.array([1 if s.key in s.apart else s.most_per_node or NO_BOUND for s in ordered], dtype=np.int64),
         zones=zones,
         kind_zones=kind_zones,
         domains=tuple(dict(zip(zoned, domains, strict=True)).get(at, ()) for at in range(len(ordered))),
@@ -102,7 +103,7 @@ def problem_of(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], bystanders
 def _check(shapes: Sequence[PodShape], kinds: Sequence[NodeKind]) -> None:
     for what, names in (("pod shapes", [s.key for s in shapes]), ("node kinds", [k.name for k in kinds])):
         if len(set(names)) != len(names):
-            twice = next(name for name, after in zip(names, names[1:], strict=False) if name == after)
+            twice = next(name for name, after in itertools.pairwise(names) if name == after)
             raise SchemaError(f"the {what} of a packing hold {ascii(twice)[:80]} twice")
     for shape in shapes:
         if min(shape.count, shape.cpu, shape.memory, shape.gpu, shape.most_per_node, shape.most_per_zone, shape.skew) < 0:
@@ -210,7 +211,7 @@ class State:
         return any(other in node.pods for other in self.problem.beside[shape])
 
     def may_start(self, shape: int) -> bool:
-        """Whether a pod may be the first on a node: it needs no companion, or is its own and none is placed yet, the scheduler's exception."""
+        """Whether a pod may be the first on a node: it needs none beside it, or is its own and none is placed yet, as in the scheduler."""
         others = self.problem.beside.get(shape)
         return others is None or (shape in others and shape not in self.seeded)
 
