@@ -254,7 +254,7 @@ def test_a_pools_money_goes_to_the_rows_that_freed_its_binding_resource() -> Non
 def test_both_resources_share_when_both_had_to_fall() -> None:
     # nodes of 4 cores and 4 GiB; two nodes: cpu 8/8, memory 6/8. After: cpu 2/8, memory 4/8. cpu had to fall 1.0 - 0.5, memory 0.25
     pods = [(n, "web", 4.0, 3.0) for n in ("n0", "n1", "n2")]
-    cluster = Cluster({n: ("p", 4.0, 4.0) for n in ("n0", "n1", "n2")}, pods)
+    cluster = Cluster(dict.fromkeys(("n0", "n1", "n2"), ("p", 4.0, 4.0)), pods)
     recs = rows(decrease("web", "cpu", 4.0, 1.0), decrease("web", "memory", 3.0, 2.0))
     row = row_of(cluster, recs)
     # 2 pods a node: 2 nodes and one free is all three: nothing goes, so nothing is parted

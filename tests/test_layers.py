@@ -37,7 +37,7 @@ NEIGHBOURS = {
     # node packing in its parts, and money
     *(("analysis", f"analysis.{part}") for part in ("scheduling", "packing", "packing_bounds", "node_prices", "savings", "costs")),
     # what can be banked, in its parts
-    *(("analysis", f"analysis.{part}") for part in ("fleet", "pools", "node_rules", "node_autoscaler", "drain", "pool_need")),
+    *(("analysis", f"analysis.{part}") for part in ("fleet", "pools", "node_autoscaler", "drain", "pool_need")),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),

@@ -5,7 +5,6 @@ CPU in millicores rounded up, memory in bytes, as in core.bins: whole numbers de
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_analysis.analysis.allocation import effective
+from aiops_analysis.analysis.scheduling import NodeRules, Rules, node_rules, rules_of
 from aiops_analysis.core.schema import INVENTORY, NODES, WORKLOADS, check
 from aiops_analysis.core.units import cpu_tenths
 
@@ -84,8 +84,7 @@ class Node:
     cpu: int  # [millicores] allocatable; so the next two
     memory: int  # [bytes]
     slots: int
-    labels: Mapping[str, str] | None  # None: unknown
-    taints: tuple[tuple[str, str, str], ...] | None  # None: unknown
+    rules: NodeRules  # labels, and the taints of its pool, without those of the moment
     cordoned: bool = False
     provider_id: str = ""
     pods: tuple[Pod, ...] = ()
@@ -96,7 +95,7 @@ class Node:
 class Settings:
     """What the Kubernetes API said about a workload; ``rules`` is None where nobody could say what binds its pods to nodes."""
 
-    rules: Mapping[str, Any] | None = None
+    rules: Rules | None = None
     pdb: str = ""
     disruptions: float = math.nan
     surge: float = math.nan
@@ -239,14 +238,13 @@ def _pods(inventory: pd.DataFrame, instant: pd.Timestamp) -> Iterable[tuple[tupl
         yield (namespace, kind, workload, pod, node), tuple(sorted(parts, key=lambda part: part.container))
 
 
-def _template(key: Key, parts: tuple[Part, ...], rules: Mapping[str, Any] | None) -> Template:
-    overhead = (rules or {}).get("overhead") or {}
-    size = (millicores(float(overhead.get("cpu", 0.0))), whole_bytes(float(overhead.get("memory", 0.0))))
-    return Template(key, parts, size, int((rules or {}).get("gpu") or 0))
+def _template(key: Key, parts: tuple[Part, ...], rules: Rules | None) -> Template:
+    if rules is None:
+        return Template(key, parts)
+    return Template(key, parts, (millicores(rules.overhead_cpu), whole_bytes(rules.overhead_memory)), rules.gpu)
 
 
 def _node(row: Any, pods: Sequence[Pod], templates: Sequence[Template]) -> Node:
-    labels, taints = loaded(row.labels), loaded(row.taints)
     return Node(
         name=row.node,
         pool=row.pool,
@@ -255,8 +253,7 @@ def _node(row: Any, pods: Sequence[Pod], templates: Sequence[Template]) -> Node:
         cpu=math.floor(row.cpu_allocatable * 1000 + 1e-6),
         memory=math.floor(row.memory_allocatable),
         slots=_DEFAULT_SLOTS if math.isnan(row.pods_allocatable) else int(row.pods_allocatable),
-        labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else None,
-        taints=tuple((str(t[0]), str(t[1]), str(t[2])) for t in taints if len(t) == 3) if isinstance(taints, list) else None,
+        rules=node_rules(row.node, row.labels, row.taints, unschedulable=row.unschedulable, zone=row.zone, new=True),
         cordoned=bool(row.unschedulable),
         provider_id=row.provider_id,
         pods=tuple(pod for pod in pods if not templates[pod.template].per_node),
@@ -264,21 +261,15 @@ def _node(row: Any, pods: Sequence[Pod], templates: Sequence[Template]) -> Node:
     )
 
 
-def loaded(text: str) -> Any:
-    """What a JSON text holds; None for "" and for a text that is damaged, which is as unknown."""
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
-
-
 def _settings(workloads: pd.DataFrame) -> dict[Key, Settings]:
     newest = workloads.sort_values("last_seen").drop_duplicates(["namespace", "workload_kind", "workload"], keep="last")
     out = {}
     for row in newest.itertuples():
-        rules = loaded(row.scheduling)
-        known = rules if isinstance(rules, dict) else None
-        out[row.namespace, row.workload_kind, row.workload] = Settings(known, row.pdb, row.disruptions, row.surge)
+        key = (row.namespace, row.workload_kind, row.workload)
+        rules = rules_of(row.scheduling, key_text(key))
+        # a text that is empty or broken says nothing at all
+        told = not any(text.startswith("scheduling rules") for text in rules.unknown)
+        out[key] = Settings(rules if told else None, row.pdb, row.disruptions, row.surge)
     return out
 
 

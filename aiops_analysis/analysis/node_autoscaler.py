@@ -46,7 +46,7 @@ def _programs(inventory: pd.DataFrame) -> frozenset[str]:
 
 
 def _of_pool(nodes: Sequence[Node], seen: frozenset[str], whole: bool) -> str:
-    labels = [node.labels for node in nodes if node.labels is not None]
+    labels = [node.rules.labels for node in nodes if node.rules.labels is not None]
     if any(found.get(_EKS_AUTO[0]) == _EKS_AUTO[1] for found in labels) or any(n.name.startswith(_AUTOPILOT) for n in nodes):
         return "managed"
     if any(name in found for found in labels for name in _KARPENTER):

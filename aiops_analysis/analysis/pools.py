@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aiops_analysis.analysis.fleet import Fleet, Key, Node, Settings, Size, Template, counted, key_text
-from aiops_analysis.analysis.node_rules import may_run
+from aiops_analysis.analysis.scheduling import Rules, port_conflicts, refusal, shape_of
 from aiops_analysis.core.bins import NodeKind, PodShape
 
 __all__ = ["UNKNOWN_RULES", "Pool", "fixed", "may_move", "own_size", "pools_of"]
@@ -22,8 +22,7 @@ UNKNOWN_RULES = (
     "disruption budgets",
     "local storage and volumes bound to a zone",
 )
-_HOST = "kubernetes.io/hostname"
-_ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+_NO_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +81,14 @@ def fixed(template: Template, settings: Settings, autoscaler: str) -> tuple[str,
     A pod without a controller is not made again elsewhere. Local storage and safe-to-evict are Cluster Autoscaler's rules; Karpenter
     evicts pods with local storage.
     """
-    rules = settings.rules or {}
+    pinned = settings.rules.pinned if settings.rules is not None else ()
     if template.key[1] == "Pod":
         return "no_controller", "has no controller: nothing starts it again on another node"
     if settings.pdb and settings.disruptions == 0:
         return "pdb", f"its PodDisruptionBudget {settings.pdb} allows no disruption"
-    if rules.get("safe_to_evict") is False:
+    if "safe_to_evict" in pinned:
         return "safe_to_evict", "is marked as not safe to evict"
-    if rules.get("local_storage") is True and autoscaler != "karpenter":
+    if "local_storage" in pinned and autoscaler != "karpenter":
         return "local_storage", "keeps data on its node"
     if autoscaler == "cluster-autoscaler" and template.key[0] == "kube-system" and settings.rules is not None and not settings.pdb:
         return "pdb", "is a kube-system pod without a PodDisruptionBudget, which Cluster Autoscaler leaves where it is"
@@ -102,7 +101,17 @@ def pools_of(fleet: Fleet, prices: Mapping[str, float]) -> dict[str, Pool]:
     by_workload: dict[str, list[str]] = {}
     for template, text in zip(fleet.templates, texts, strict=True):
         by_workload.setdefault(key_text(template.key), []).append(text)
-    return {name: _pool(name, nodes, fleet, prices, texts, by_workload) for name, nodes in fleet.pools().items()}
+    taken = port_conflicts({key_text(key): setting.rules for key, setting in fleet.settings.items() if setting.rules is not None})
+    return {name: _pool(name, nodes, fleet, prices, _Names(texts, by_workload, taken)) for name, nodes in fleet.pools().items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Texts that stand for templates: of each one, of the templates of each workload, and who wants the same port of a node."""
+
+    texts: Sequence[str]
+    by_workload: Mapping[str, Sequence[str]]
+    ports: Mapping[str, frozenset[str]]
 
 
 def _keys(fleet: Fleet) -> tuple[str, ...]:
@@ -115,30 +124,34 @@ def _keys(fleet: Fleet) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _pool(
-    name: str,
-    nodes: tuple[Node, ...],
-    fleet: Fleet,
-    prices: Mapping[str, float],
-    texts: Sequence[str],
-    by_workload: Mapping[str, Sequence[str]],
-) -> Pool:
+def _pool(name: str, nodes: tuple[Node, ...], fleet: Fleet, prices: Mapping[str, float], names: _Names) -> Pool:
     pods = counted(pod for node in nodes for pod in node.pods)
     known = {place: fleet.templates[place] for place in sorted({p.template for n in nodes for p in (*n.pods, *n.own)})}
     settings = {template.key: fleet.setting(template.key) for template in known.values()}
     groups = _alike(nodes, fleet)
-    allowed = {place: _allowed(fleet.setting(known[place].key), groups) for place in sorted(pods)}
+    allowed = {place: _allowed(settings[known[place].key], groups) for place in sorted(pods)}
     kind_of, bases = _kinds(name, nodes, allowed, prices, {place: known[place].gpu for place in pods})
     prototypes = {}
-    missing: set[str] = set()
     for place, count in sorted(pods.items()):
         kinds = frozenset(kind_of[node] for node in allowed[place])
-        shape = PodShape(texts[place], count, 0, 0, known[place].gpu, kinds if len(kinds) < len(bases) else None)
-        prototypes[place], unsaid = _bound(shape, known[place].key, fleet, by_workload, len(nodes))
-        missing |= unsaid
+        key = known[place].key
+        prototypes[place] = shape_of(
+            names.texts[place],
+            count,
+            0,
+            0,
+            settings[key].rules or _NO_RULES,
+            kinds=kinds if len(kinds) < len(bases) else None,
+            nodes=len(allowed[place]),
+            workload=key_text(key),
+            shapes=names.by_workload,
+            conflicts=names.ports.get(key_text(key), frozenset()),
+        )
+    missing = {text for place in pods for text in (settings[known[place].key].rules or _NO_RULES).unknown}
+    missing |= {text for node in nodes for text in node.rules.unknown}
     sizes = {place: template.size({}) for place, template in known.items()}
     share = max(_unknown_share(pods, known, fleet, [size[r] for size in _dense(sizes)]) for r in (0, 1)) if pods else 0.0
-    unknown = (*(UNKNOWN_RULES if share > 0 else ()), *sorted(missing), *_taints_unknown(nodes))
+    unknown = (*(UNKNOWN_RULES if share > 0 else ()), *sorted(missing))
     spread = any(shape.skew for shape in prototypes.values())
     return Pool(name, nodes, known, dict(sorted(pods.items())), prototypes, bases, kind_of, allowed, settings, unknown, share, spread)
 
@@ -155,30 +168,25 @@ def _unknown_share(pods: Mapping[int, int], templates: Mapping[int, Template], f
     return float(any(fleet.setting(templates[place].key).rules is None for place in pods))
 
 
-def _taints_unknown(nodes: Sequence[Node]) -> tuple[str, ...]:
-    return ("labels and taints of nodes",) if any(node.labels is None or node.taints is None for node in nodes) else ()
-
-
 def _alike(nodes: Sequence[Node], fleet: Fleet) -> list[tuple[Node, ...]]:
     """Nodes that no rule of the fleet can tell apart: rules name few of the labels, so a rule is asked about few nodes."""
-    named = {key for setting in fleet.settings.values() for key in _labels_named(setting.rules or {})}
-    each = _HOST in named or "metadata.name" in named
+    named = {key for setting in fleet.settings.values() if setting.rules is not None for key in _labels_named(setting.rules)}
+    each = "metadata.name" in named
     groups: dict[tuple[Any, ...], list[Node]] = {}
     for node in nodes:
-        told = None if node.labels is None else tuple(sorted((k, v) for k, v in node.labels.items() if k in named))
-        groups.setdefault((told, node.taints, node.zone, node.name if each else ""), []).append(node)
+        labels = node.rules.labels
+        told = None if labels is None else tuple(sorted((k, v) for k, v in labels.items() if k in named))
+        groups.setdefault((told, node.rules.taints, node.zone, node.name if each else ""), []).append(node)
     return [tuple(group) for group in groups.values()]
 
 
-def _labels_named(rules: Mapping[str, Any]) -> set[str]:
-    terms = [rule[0] for term in rules.get("node_affinity") or () for rule in term]
-    return {str(key) for key in (*(rules.get("node_selector") or {}), *terms)}
+def _labels_named(rules: Rules) -> set[str]:
+    return {*rules.node_selector, *(requirement[0] for term in rules.node_affinity or () for requirement in term)}
 
 
 def _allowed(settings: Settings, groups: Sequence[Sequence[Node]]) -> frozenset[str]:
     """Nodes of the pool where the rules let a pod run; all of them where nobody knows the rules, for it runs in this pool."""
-    rules = settings.rules
-    good = [g for g in groups if rules is None or may_run(rules, g[0].labels, g[0].taints, name=g[0].name, zone=g[0].zone)]
+    good = [group for group in groups if settings.rules is None or not refusal(settings.rules, group[0].rules)]
     return frozenset(node.name for group in good for node in group)
 
 
@@ -199,7 +207,7 @@ def may_move(pools: Mapping[str, Pool], fleet: Fleet) -> dict[str, str]:
 
 
 def _told(groups: Sequence[Sequence[Node]]) -> bool:
-    return all(group[0].labels is not None and group[0].taints is not None for group in groups)
+    return all(not group[0].rules.unknown for group in groups)
 
 
 def _kinds(
@@ -227,53 +235,3 @@ def _kinds(
         zones = tuple(sorted({node.zone for node in group}))
         kinds.append(NodeKind(text, group[0].cpu, group[0].memory, group[0].slots, gpu, zones, dear, most))
     return kind_of, tuple(kinds)
-
-
-def _bound(
-    shape: PodShape, key: Key, fleet: Fleet, by_workload: Mapping[str, Sequence[str]], nodes: int
-) -> tuple[PodShape, frozenset[str]]:
-    """The shape with the rules between pods, and what of them a packing cannot hold."""
-    rules = fleet.setting(key).rules or {}
-    mine = key_text(key)
-    unsaid: set[str] = set()
-    per_node, per_zone, skew = 0, 0, 0
-    apart: set[str] = set()
-    beside: set[str] = set()
-    for rule in rules.get("anti_affinity") or ():
-        others, topology = set(rule.get("workloads") or ()), rule.get("topology")
-        if mine in others and topology == _HOST:
-            per_node = 1
-        elif mine in others and topology in _ZONES:
-            per_zone = 1
-        if topology != _HOST and (others - {mine} or topology not in _ZONES):
-            unsaid.add(f"anti-affinity across {topology}")
-        # what must not share a zone must not share a node of it either
-        apart |= {text for other in others for text in by_workload.get(other, ())} - {shape.key}
-    for rule in rules.get("affinity") or ():
-        if rule.get("topology") == _HOST:
-            beside |= {text for other in rule.get("workloads") or () for text in by_workload.get(other, ())}
-        else:
-            unsaid.add(f"affinity across {rule.get('topology')}")
-    for rule in rules.get("spread") or ():
-        most = max(int(rule.get("skew") or 1), 1)
-        if rule.get("topology") in _ZONES:
-            skew = min(skew, most) if skew else most
-        elif rule.get("topology") == _HOST:
-            bound = shape.count // max(nodes, 1) + most  # fewer nodes would allow more
-            per_node = min(per_node, bound) if per_node else bound
-        else:
-            unsaid.add(f"spread over {rule.get('topology')}")
-    if rules.get("host_ports"):
-        per_node = 1
-        apart |= _same_ports(rules["host_ports"], fleet, by_workload) - {shape.key}
-    bound_shape = replace(
-        shape, most_per_node=per_node, most_per_zone=per_zone, skew=skew, apart=frozenset(apart), beside=frozenset(beside)
-    )
-    return bound_shape, frozenset(unsaid)
-
-
-def _same_ports(ports: Sequence[int], fleet: Fleet, by_workload: Mapping[str, Sequence[str]]) -> set[str]:
-    """Shapes of workloads that take one of these ports of the node."""
-    taken = set(ports)
-    others = [key for key, setting in fleet.settings.items() if taken & set((setting.rules or {}).get("host_ports") or ())]
-    return {text for key in others for text in by_workload.get(key_text(key), ())}
