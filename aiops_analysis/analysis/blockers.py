@@ -25,7 +25,8 @@ def blockers(needs: Mapping[str, Need], after: Sequence[Size]) -> pd.DataFrame:
 
     A node that others have room for is taken away before the next is looked at, as long as the pool's own figure lets nodes go.
     """
-    rows = [row for name in sorted(needs) for row in (*_of_pool(needs[name], after), *_of_nodes(needs[name], after))]
+    freed = {name: need.freed(after) for name, need in needs.items()}
+    rows = [row for name in sorted(needs) for row in (*_of_pool(needs[name], freed[name]), *_of_nodes(needs[name], after, freed[name]))]
     frame = pd.DataFrame(rows, columns=list(BLOCKERS.columns))
     return check(frame.drop_duplicates(ignore_index=True), BLOCKERS) if rows else empty(BLOCKERS)
 
@@ -34,10 +35,9 @@ def _row(pool: str, node: str, key: Key, code: str, message: str) -> dict[str, s
     return {"pool": pool, "node": node, "namespace": key[0], "workload": key[2], "code": code, "message": message}
 
 
-def _of_pool(need: Need, after: Sequence[Size]) -> Iterator[dict[str, str]]:
+def _of_pool(need: Need, freed: int) -> Iterator[dict[str, str]]:
     """What holds the pool as a whole: its minimum, zones that must each have a node, a commitment."""
     pool, terms = need.pool, need.terms
-    freed = need.freed(after)
     kept = need.now - freed
     zones = len(pool.zones) if pool.spread else 0
     if terms.minimum >= kept and terms.minimum > 1:
@@ -52,10 +52,10 @@ def _of_pool(need: Need, after: Sequence[Size]) -> Iterator[dict[str, str]]:
         yield _row(pool.name, "", _NOBODY, "commitment", message)
 
 
-def _of_nodes(need: Need, after: Sequence[Size]) -> Iterator[dict[str, str]]:
+def _of_nodes(need: Need, after: Sequence[Size], freed: int) -> Iterator[dict[str, str]]:
     board, autoscaler = Board(need.pool, after), need.terms.autoscaler
     low = [name for name in board.order() if board.utilisation(name) < HALF][:_NODES] or board.order()[:1]
-    left = need.freed(after)
+    left = freed
     for name in low:
         used = board.utilisation(name)
         held = board.held(name, autoscaler)

@@ -19,7 +19,7 @@ from aiops_analysis.analysis.scheduling import NodeRules, Rules, node_rules, rul
 from aiops_analysis.core.schema import INVENTORY, NODES, WORKLOADS, check
 from aiops_analysis.core.units import cpu_tenths
 
-__all__ = ["Changes", "Fleet", "Node", "Pod", "Settings", "Size", "Template", "busiest", "changes_of", "fleet_of", "key_text", "sizes_of"]
+__all__ = ["Changes", "Fleet", "Key", "Node", "Pod", "Settings", "Size", "Template", "busiest", "changes_of", "fleet_of", "key_text", "sizes_of"]
 
 #: namespace, workload kind, workload.
 Key = tuple[str, str, str]

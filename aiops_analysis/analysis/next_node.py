@@ -7,13 +7,13 @@ are the fix of a risk, and a node that goes only while they wait would not stay 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
 
-from aiops_analysis.analysis.fleet import Changes, Fleet, Key, Size, changes_of
+from aiops_analysis.analysis.fleet import Fleet, Key, Size, changes_of, sizes_of
 from aiops_analysis.analysis.pool_need import Need
 from aiops_analysis.core.schema import check, empty
 from aiops_analysis.core.schema_money import NEXT_NODES
@@ -22,9 +22,9 @@ __all__ = ["next_nodes"]
 
 #: Work that may be spent on one pool, in pods and shapes packed; packings are counted, not seconds, so that two runs agree.
 _WORK = 24_000
-_FEWEST, _MOST = 10, 120
+_FEWEST, _MOST = 18, 120
 #: Sets that are looked at without packing them.
-_LOOKS = 100_000
+_LOOKS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +50,49 @@ def next_nodes(needs: Mapping[str, Need], fleet: Fleet, recommendations: pd.Data
     ``exact``: no set with fewer workloads frees as many nodes, by trying them or by a bound. Else ``at_least`` is what is proved: the
     largest sums of freed cpu and memory that so many workloads can give must reach what has to be freed.
     """
-    changes = changes_of(recommendations)
-    rows = []
-    for name in sorted(needs):
-        rows += list(_Search(needs[name], fleet, recommendations, changes).rows(most))
+    plan = _plan(fleet, recommendations)
+    rows = [row for name in sorted(needs) for row in _Search(needs[name], plan).rows(most)]
     return check(pd.DataFrame(rows), NEXT_NODES) if rows else empty(NEXT_NODES)
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Sizes of the fleet's templates with the increases alone and with everything, and the ids of each workload's decreases."""
+
+    base: tuple[Size, ...]
+    full: tuple[Size, ...]
+    ids: Mapping[Key, tuple[str, ...]]
+    keys: tuple[Key, ...]  # of the templates
+
+
+def _plan(fleet: Fleet, recommendations: pd.DataFrame) -> _Plan:
+    changes = changes_of(recommendations)
+    lower = recommendations[recommendations["change"] == "decrease"]
+    rows = list(zip(*(lower[c] for c in ("namespace", "workload_kind", "workload", "container", "resource", "id")), strict=True))
+    falls = {row[:5]: row[5] for row in sorted(rows) if row[:5] in changes}
+    ids: dict[Key, tuple[str, ...]] = {}
+    for key, identity in falls.items():
+        ids[key[:3]] = (*ids.get(key[:3], ()), identity)
+    rises = {key: value for key, value in changes.items() if key not in falls}
+    return _Plan(sizes_of(fleet, rises), sizes_of(fleet, changes), ids, tuple(template.key for template in fleet.templates))
+
+
 class _Search:
-    def __init__(self, need: Need, fleet: Fleet, recommendations: pd.DataFrame, changes: Changes) -> None:
+    def __init__(self, need: Need, plan: _Plan) -> None:
         self.need = need
-        lower = recommendations[recommendations["change"] == "decrease"]
-        rows = list(zip(*(lower[c] for c in ("namespace", "workload_kind", "workload", "container", "resource", "id")), strict=True))
-        ids = {row[:5]: row[5] for row in rows if row[:5] in changes}
-        self.base = [t.size({k: v for k, v in changes.items() if k[:3] == t.key and k not in ids}) for t in fleet.templates]
-        self.full = [t.size({k: v for k, v in changes.items() if k[:3] == t.key}) for t in fleet.templates]
+        self.base, self.full = plan.base, plan.full
         self.of: dict[Key, list[int]] = {}
         for place in need.pool.templates:
             if self.base[place] != self.full[place]:
-                self.of.setdefault(fleet.templates[place].key, []).append(place)
-        found = [_Change(key, tuple(ids[k] for k in sorted(ids) if k[:3] == key), self._frees(key)) for key in sorted(self.of)]
-        # what can give nothing back is not looked at, but for DaemonSets, which give back room on every node
+                self.of.setdefault(plan.keys[place], []).append(place)
         self.cap = self._capacity()
+        found = [_Change(key, plan.ids[key], self._frees(key)) for key in sorted(self.of)]
         self.changes = sorted(found, key=lambda c: (-sum(f / s for f, s in zip(c.frees, self.cap, strict=True)), c.key))
+        self.demand = tuple(sum(count * self.base[place][r] for place, count in need.pool.pods.items()) for r in (0, 1))
+        # a pod that fits on no node by itself is in no packed node: then sums prove nothing
+        self.sums_prove = not need.packed_now.unplaced and all(self.base[p][r] <= self.cap[r] for p in need.pool.pods for r in (0, 1))
         self.seen: dict[frozenset[int], int] = {}
-        pool = need.pool
-        work = sum(pool.pods.values()) // 8 + 8 * len(pool.pods) + 1
+        work = sum(need.pool.pods.values()) // 8 + 8 * len(need.pool.pods) + 1
         self.left = max(_FEWEST, min(_MOST, _WORK // work))
 
     def _frees(self, key: Key) -> Size:
@@ -132,88 +149,67 @@ class _Search:
         if self.gone(held) >= node:
             return _Step((), self._proved(node, len(held)))
         bound = self._bound(node)
-        spend = self.left // 2
         rest = [n for n in range(len(self.changes)) if n not in held]
-        tried = True
         for size in range(max(1, bound - len(held)), len(rest) + 1):
-            found, tried = self._try_all(node, size, rest, held, spend)
+            found, tried = self._try_all(node, size, rest, held)
             if found is not None:
-                total = len(held) + size
-                return _Step(found, self._proved(node, total) if held else total)
+                # every smaller size was tried; when nothing was chosen before, that is proof
+                return _Step(found, self._proved(node, len(held) + size) if held else size)
             if not tried:
-                # every smaller size was tried when nothing was chosen before; that is proof
-                proved = bound if held else size
                 greedy = self._greedy(node, rest, held)
+                proved = bound if held else size
                 return None if greedy is None else _Step(greedy, min(max(bound, proved), len(held) + len(greedy)))
         return None
 
-    def _try_all(self, node: int, size: int, among: Sequence[int], held: frozenset[int], spend: int) -> tuple[tuple[int, ...] | None, bool]:
-        """A set of this size that frees the node with the held ones, and whether all sets were looked at."""
+    def _try_all(self, node: int, size: int, among: Sequence[int], held: frozenset[int]) -> tuple[tuple[int, ...] | None, bool]:
+        """A set of this size that frees the node with the held ones, and whether every set was tried; too many are not begun."""
         if math.comb(len(among), size) > _LOOKS:
             return None, False
-        stop = self.left - spend
-        for some in combinations(among, size):
-            both = held | set(some)
-            if not self._enough(node, both):
-                continue
-            if both not in self.seen and self.left <= max(stop, 0):
-                return None, False
-            if self.gone(both) >= node:
-                return some, True
-        return None, True
+        likely = [some for some in combinations(among, size) if self._enough(node, held | set(some))]
+        if sum(held | set(some) not in self.seen for some in likely) > self.left // 2:
+            return None, False
+        return next((some for some in likely if self.gone(held | set(some)) >= node), None), True
 
     def _proved(self, node: int, total: int) -> int:
         """The fewest workloads with which so many nodes go, as far as that can be proved; never more than ``total``."""
-        bound = self._bound(node)
-        for size in range(bound, total):
-            found, tried = self._try_all(node, size, range(len(self.changes)), frozenset(), self.left // 2)
+        for size in range(self._bound(node), total):
+            found, tried = self._try_all(node, size, range(len(self.changes)), frozenset())
             if found is not None or not tried:
                 return size
         return total
 
-    def _enough(self, node: int, chosen: frozenset[int]) -> bool:
-        """What any packing needs: the demand that is left fits into the nodes that are left, resource by resource."""
+    def _enough(self, node: int, chosen: Iterable[int], fill: float = 1.0) -> bool:
+        """What any packing needs: the demand that is left fits into the nodes that are left, filled to ``fill``."""
         target = self.need.largest_model(node)
-        if target < 0:
-            return False
-        if self._misfits():
-            return True
-        return all(self._demand(r) - sum(self.changes[n].frees[r] for n in chosen) <= target * self.cap[r] for r in (0, 1))
+        if target < 0 or not self.sums_prove:
+            return target >= 0
+        frees = [self.changes[n].frees for n in chosen]
+        return all(self.demand[r] - sum(f[r] for f in frees) <= target * self.cap[r] * fill for r in (0, 1))
 
     def _bound(self, node: int) -> int:
         """No set with fewer workloads can free so many nodes: its largest sums do not reach what must be given back."""
         target = self.need.largest_model(node)
-        if self._misfits() or target < 0:
+        if not self.sums_prove or target < 0:
             return 0
         fewest = 0
         for resource in (0, 1):
-            must = self._demand(resource) - target * self.cap[resource]
+            must = self.demand[resource] - target * self.cap[resource]
             for count, change in enumerate(sorted((c.frees[resource] for c in self.changes), reverse=True), 1):
                 if must <= 0:
                     break
                 must, fewest = must - change, max(fewest, count)
         return fewest
 
-    def _demand(self, resource: int) -> int:
-        return sum(count * self.base[place][resource] for place, count in self.need.pool.pods.items())
-
-    def _misfits(self) -> bool:
-        """True when a pod fits on no node by itself: it is in no packed node, so sums prove nothing."""
-        return any(self.base[p][r] > self.cap[r] for p in self.need.pool.pods for r in (0, 1)) or bool(self.need.packed_now.unplaced)
-
     def _greedy(self, node: int, rest: Sequence[int], held: frozenset[int]) -> tuple[int, ...] | None:
         """Changes by what they give back of what is missing, as few as are found: a first guess by sums, then packings."""
         target = max(self.need.largest_model(node), 0)
-        missing = [max(0, self._demand(r) - sum(self.changes[n].frees[r] for n in held) - target * self.cap[r]) for r in (0, 1)]
+        missing = [max(0, self.demand[r] - sum(self.changes[n].frees[r] for n in held) - target * self.cap[r]) for r in (0, 1)]
         weigh = [1 / m if m else 1e-6 / c for m, c in zip(missing, self.cap, strict=True)]
         gain = {n: sum(min(f, m or f) * w for f, m, w in zip(self.changes[n].frees, missing, weigh, strict=True)) for n in rest}
         ranked = sorted(rest, key=lambda n: (-gain[n], self.changes[n].key))
-        low, high = 0, next((k for k in range(len(ranked) + 1) if self._enough(node, held | set(ranked[:k]))), len(ranked))
-        step = 1
-        while self.gone(held | set(ranked[:high])) < node:
-            if high >= len(ranked) or self.left <= 0:
-                return None
-            low, high, step = high, min(len(ranked), high + step), 2 * step
+        low, high = self._between(node, ranked, held)
+        if high > len(ranked):
+            return None
         while high - low > 1 and self.left > 0:
             middle = (low + high) // 2
             if self.gone(held | set(ranked[:middle])) >= node:
@@ -222,10 +218,31 @@ class _Search:
                 low = middle
         return self._without(node, ranked[:high], held)
 
+    def _between(self, node: int, ranked: Sequence[int], held: frozenset[int]) -> tuple[int, int]:
+        """How many of the ranked changes are too few and how many do, found in growing steps from where sums say; high is past the end
+        when the work is used up."""
+        fill = max((d / (self.need.model_now * c) for d, c in zip(self.demand, self.cap, strict=True)), default=1.0)
+        first = self._prefix(node, ranked, held, 1.0)
+        guess, step = self._prefix(node, ranked, held, min(1.0, fill)), 1
+        if self.gone(held | set(ranked[:guess])) >= node:
+            low, high = guess - 1, guess
+            while low >= first and self.left > 0 and self.gone(held | set(ranked[:low])) >= node:
+                low, high, step = low - step, low, 2 * step
+            return max(low, first - 1), high
+        low, high = guess, min(len(ranked), guess + 1)
+        while self.left > 0 and low < len(ranked):
+            if self.gone(held | set(ranked[:high])) >= node:
+                return low, high
+            low, high, step = high, min(len(ranked), high + 2 * step), 2 * step
+        return low, len(ranked) + 1
+
+    def _prefix(self, node: int, ranked: Sequence[int], held: frozenset[int], fill: float) -> int:
+        return next((k for k in range(len(ranked) + 1) if self._enough(node, held | set(ranked[:k]), fill)), len(ranked))
+
     def _without(self, node: int, added: Sequence[int], held: frozenset[int]) -> tuple[int, ...]:
-        """The set without what it does not need, the least useful first."""
+        """The set without what it does not need, the least useful first; few are tried, for each is a packing."""
         kept = list(added)
-        for number in list(reversed(added))[1:]:
+        for number in list(reversed(added))[1:3]:
             fewer = [n for n in kept if n != number]
             if self.left <= 0:
                 break

@@ -93,8 +93,12 @@ class Need:
         return frozenset(node.name for node in self.pool.nodes if any(held[pod.template] for pod in node.pods))
 
     def surge_nodes(self, sizes: Sequence[Size], model: int) -> int:
-        """Nodes that a rollout of the largest workload needs beside ``model``."""
-        return max(0, self.count(self.packed(sizes, surge=True)) - model) if self.pool.pods else 0
+        """Nodes that a rollout of the largest workload needs beside ``model``, at most one for each pod more."""
+        shapes = self.pool.shapes(sizes)
+        pods = sum(shape.count for shape in self._with_surge(shapes, self.pool.kinds(sizes))) - sum(shape.count for shape in shapes)
+        if not pods or model + self.spare + pods <= self.calibrated(model):
+            return 0  # the free room that the calibration leaves is enough
+        return min(pods, max(0, self.count(self.packed(sizes, surge=True)) - model))
 
     def calibrated(self, model: int) -> int:
         """ceil(e x model), in whole numbers."""
@@ -144,6 +148,8 @@ class Need:
 
     def _with_surge(self, shapes: tuple[PodShape, ...], kinds: Sequence[NodeKind]) -> tuple[PodShape, ...]:
         """The shapes with the extra pods of the rollout that asks for most."""
+        if not shapes:
+            return shapes
         cpu, memory = max((k.cpu for k in kinds), default=0) or 1, max((k.memory for k in kinds), default=0) or 1
         extra = {shape.key: self._surge(place, shape.count) for shape, place in zip(shapes, self.pool.prototypes, strict=True)}
         largest = max(shapes, key=lambda s: (extra[s.key] * max(s.cpu / cpu, s.memory / memory), s.key))
