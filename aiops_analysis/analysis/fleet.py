@@ -19,7 +19,21 @@ from aiops_analysis.analysis.scheduling import NodeRules, Rules, node_rules, rul
 from aiops_analysis.core.schema import INVENTORY, NODES, WORKLOADS, check
 from aiops_analysis.core.units import cpu_tenths
 
-__all__ = ["Changes", "Fleet", "Key", "Node", "Pod", "Settings", "Size", "Template", "busiest", "changes_of", "fleet_of", "key_text", "sizes_of"]
+__all__ = [
+    "Changes",
+    "Fleet",
+    "Key",
+    "Node",
+    "Pod",
+    "Settings",
+    "Size",
+    "Template",
+    "busiest",
+    "changes_of",
+    "fleet_of",
+    "key_text",
+    "sizes_of",
+]
 
 #: namespace, workload kind, workload.
 Key = tuple[str, str, str]
@@ -172,7 +186,8 @@ def busiest(inventory: pd.DataFrame, nodes: pd.DataFrame) -> pd.Timestamp | None
     running = inventory[(inventory["role"] != "init") & (inventory["node"] != "")]
     if not len(running):
         return None
-    times = np.unique(np.concatenate([frame["first_seen"].to_numpy("datetime64[s]") for frame in (running, nodes) if len(frame)]))
+    edges = [frame[edge].to_numpy("datetime64[s]") for frame in (running, nodes) if len(frame) for edge in ("first_seen", "last_seen")]
+    times = np.unique(np.concatenate(edges))
     share = np.zeros(len(times))
     for resource in ("cpu", "memory"):
         asked = _sums(running, running[f"{resource}_request"].fillna(running[f"{resource}_limit"]), times)
