@@ -190,8 +190,8 @@ class _Filler:
         """w_r * size_r / room_r^2 for each scored resource: times free_r it is the score."""
         state, room = self._state, self._state.problem.room[node.kind]
         left = state.remaining[found].astype(np.float64)
-        weighted = []
+        weighted: list[Floats] = []
         for resource in _SCORED:
             have = max(float(room[resource]), 1.0)
-            weighted.append(sizes[resource] * (float((sizes[resource] * left).sum()) / have**3))
+            weighted.append(np.asarray(sizes[resource] * (float((sizes[resource] * left).sum()) / have**3), dtype=np.float64))
         return weighted

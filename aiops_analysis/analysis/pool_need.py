@@ -30,7 +30,6 @@ class Terms:
     until: str = ""  # ISO date
     node_month: float = math.nan  # [currency / month] of one node
     price_source: str = ""
-    default_price: bool = False
     day: tuple[tuple[float, int], ...] = ()  # (share of the day, nodes): how many there were
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -149,6 +150,8 @@ def _pool(name: str, nodes: tuple[Node, ...], fleet: Fleet, prices: Mapping[str,
         )
     missing = {text for place in pods for text in (settings[known[place].key].rules or _NO_RULES).unknown}
     missing |= {text for node in nodes for text in node.rules.unknown}
+    if any(setting.pdb and math.isnan(setting.disruptions) for setting in settings.values()):
+        missing.add("how many pods disruption budgets let go")
     sizes = {place: template.size({}) for place, template in known.items()}
     share = max(_unknown_share(pods, known, fleet, [size[r] for size in _dense(sizes)]) for r in (0, 1)) if pods else 0.0
     unknown = (*(UNKNOWN_RULES if share > 0 else ()), *sorted(missing))

@@ -1,4 +1,4 @@
-"""Which nodes a workload's pods may run on, and beside whom: WORKLOADS.scheduling, and labels and taints of NODES, as the scheduler reads them.
+"""Which nodes a workload's pods may run on, and beside whom: WORKLOADS.scheduling, labels and taints, as the scheduler reads them.
 
 Only required rules count. What is not known (an empty text, a broken one) or has no place in a PodShape is named in ``unknown`` and
 left out: a figure made without it is a grade lower, never silently right.
@@ -163,8 +163,8 @@ def shape_of(
     """A PodShape of these rules; cpu [millicores] and memory [bytes] of one pod, the overhead included.
 
     ``kinds``: from ``kinds_for``; ``nodes``: how many nodes it may run on today, for a spread over nodes: the scheduler counts from the
-    node with the fewest pods, so a node may have ceil(count / nodes) + skew - 1. ``shapes``: workload -> keys of its shapes where they differ
-    from the workload's name; ``workload``: the own one then; ``conflicts``: from ``port_conflicts``.
+    node with the fewest pods, so a node may have ceil(count / nodes) + skew - 1. ``shapes``: workload -> keys of its shapes where
+    they differ from the workload's name; ``workload``: the own one then; ``conflicts``: from ``port_conflicts``.
     """
     own = workload or key
 
