@@ -22,7 +22,7 @@ __all__ = ["next_nodes"]
 
 #: Work that may be spent on one pool, in pods and shapes packed; packings are counted, not seconds, so that two runs agree.
 _WORK = 24_000
-_FEWEST, _MOST = 18, 120
+_FEWEST, _MOST = 12, 120
 #: Sets that are looked at without packing them.
 _LOOKS = 5_000
 
