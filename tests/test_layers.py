@@ -36,6 +36,9 @@ NEIGHBOURS = {
     *(("analysis", f"analysis.{part}") for part in ("priority", "usage", "allocation")),
     # node packing in its parts, and money
     *(("analysis", f"analysis.{part}") for part in ("scheduling", "packing", "packing_bounds", "node_prices", "savings", "costs")),
+    # what can be banked, in its parts
+    *(("analysis", f"analysis.{part}") for part in ("fleet", "pools", "node_autoscaler", "drain", "pool_need")),
+    *(("analysis", f"analysis.packing_{part}") for part in ("dot", "exact", "fit", "homes", "rules", "why")),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),

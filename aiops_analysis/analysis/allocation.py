@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from aiops_analysis.core.schema import INVENTORY, check
 
-__all__ = ["init_extra", "init_floor"]
+__all__ = ["effective", "init_extra", "init_floor"]
 
 _POD = ["namespace", "pod", "uid"]
 _REQUESTS = ["cpu_request", "memory_request"]
@@ -39,3 +41,22 @@ def init_extra(inventory: pd.DataFrame) -> pd.DataFrame:
     extra = floor.sub(running.reindex(floor.index).fillna(0.0), fill_value=0.0).clip(lower=0.0)
     about = mine.groupby(_POD).agg(node=("node", "last"), first_seen=("first_seen", "min"), last_seen=("last_seen", "max"))
     return extra.join(about).reset_index()
+
+
+def effective(parts: Iterable[tuple[str, int]]) -> int:
+    """What a pod asks for of one resource, in whole units: running containers, or the largest init container beside every sidecar.
+
+    parts : (role, request) of each container; the same rule as ``init_extra`` (methods.md A9, KEP-753).
+
+    >>> effective([("app", 200), ("sidecar", 50), ("init", 300)])
+    350
+    """
+    apps = sidecars = largest = 0
+    for role, value in parts:
+        if role == "init":
+            largest = max(largest, value)
+        elif role == "sidecar":
+            sidecars += value
+        else:
+            apps += value
+    return max(apps, largest) + sidecars

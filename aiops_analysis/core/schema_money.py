@@ -105,6 +105,9 @@ PACKING = Contract(
         "lower_bound_after": "int64",
         "model_after": "int64",
         "ffd_after": "int64",  # first-fit decreasing by cpu: what packing in Karpenter's order gives
+        "binding": "str",  # cpu | memory | pods: what of its nodes is asked for most today
+        "cpu_part": "float64",  # of what had to fall for the freed nodes, cpu's share; the rest is memory's. NaN where nothing is freed
+        "free_today": "int64",  # of the freed nodes, those that could go before any change
         "calibration": "float64",  # nodes now / model now, clipped to 1-3
         "headroom": "int64",  # nodes kept free: N+1 or one a zone, and the surge of a rollout
         "minimum": "int64",  # the pool's own smallest size, 0 unknown
