@@ -6,8 +6,9 @@ A slice is a stored day, or a week of which only the weekly rows are left. Its h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,7 @@ STANDING = Contract(
 )
 
 #: The slices themselves.
+#: ``hours`` are those in which nodes were seen, 0 where requests are known and nodes are not.
 SLICES = Contract("slices", {"start": "int64", "days": "int64", "hours": "float64"}, ("start",))
 
 #: Unit prices of the baseline period by pool.
@@ -60,7 +62,11 @@ RESOURCES_OF = ("cpu", "memory")
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """Slices in order of time; arrays are [pools, slices], ``asked`` rows carry the number of their slice (``at``) and pool."""
+    """Slices in order of time; arrays are [pools, slices].
+
+    ``asked`` rows carry the number of their slice (``at``), of their pool (``number``, -1 without one) and of their workload-container
+    (``group``), which is the row of ``groups``.
+    """
 
     start: np.ndarray  # ordinals
     days: np.ndarray
@@ -73,10 +79,32 @@ class Past:
     cost_before: np.ndarray
     rates: np.ndarray  # [pools, (cpu, memory)] currency per core or GiB and hour
     asked: pd.DataFrame
+    groups: pd.DataFrame  # GROUP, one row per workload-container
+
+    @cached_property
+    def totals(self) -> dict[str, np.ndarray]:
+        """``pod_hours``, ``cpu`` and ``memory`` over all pools [groups, slices]."""
+        return {name: self.grid(name, np.ones(len(self.asked), bool)) for name in ("pod_hours", *RESOURCES_OF)}
+
+    def grid(self, name: str, mask: np.ndarray) -> np.ndarray:
+        """The sum of a column of the masked ``asked`` rows [groups, slices]."""
+        shape = (len(self.groups), len(self.start))
+        flat = self.asked["group"].to_numpy()[mask] * shape[1] + self.asked["at"].to_numpy()[mask]
+        return np.bincount(flat, self.asked[name].to_numpy()[mask], shape[0] * shape[1]).reshape(shape)
+
+    def as_one(self) -> Past:
+        """The same history with all node pools as one."""
+        weight = self.node_hours.sum(axis=1, keepdims=True)
+        priced = np.isfinite(self.rates) & (weight > 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rates = np.where(priced, self.rates * weight, 0.0).sum(axis=0) / np.where(priced, weight, 0.0).sum(axis=0)
+        sums = {name: getattr(self, name).sum(axis=0, keepdims=True) for name in ("node_hours", "cpu", "memory", "cost", "cost_before")}
+        placed = self.asked.assign(number=np.where(self.asked["number"] >= 0, 0, -1))
+        return replace(self, pools=("",), rates=rates[None, :], asked=placed, **sums)
 
     def between(self, first: int, end: int) -> np.ndarray:
-        """Which slices lie wholly in the half-open range of ordinals."""
-        return (self.start >= first) & (self.start + self.days <= end)
+        """Which slices with known nodes lie wholly in the half-open range of ordinals."""
+        return (self.start >= first) & (self.start + self.days <= end) & (self.hours > 0)
 
     def last_before(self, end: int, days: int, reach: int) -> np.ndarray:
         """Which slices are the newest before ``end`` that make up at most ``days`` days, none of them older than ``reach`` days."""
@@ -110,12 +138,15 @@ def past_of(slices: pd.DataFrame, asked: pd.DataFrame, standing: pd.DataFrame, r
     for name, grid in grids.items():
         grid[where] = nodes[name].to_numpy()
     known = prices.reindex(list(pools))
+    codes, groups = pd.MultiIndex.from_frame(rows[list(GROUP)]).factorize(sort=True)
+    places = {"at": rows["start"].map(at), "number": rows["pool"].map(number).fillna(-1), "group": codes}
     return Past(
         start=when["start"].to_numpy(),
         days=when["days"].to_numpy(),
         hours=when["hours"].to_numpy(),
         pools=pools,
         rates=known[["cpu_hour", "memory_hour"]].to_numpy(),
-        asked=rows.assign(at=rows["start"].map(at).astype("int64"), number=rows["pool"].map(number).fillna(-1).astype("int64")),
+        asked=rows.assign(**{name: np.asarray(values).astype("int64") for name, values in places.items()}),
+        groups=pd.DataFrame([list(key) for key in groups], columns=list(GROUP), dtype="str"),
         **grids,
     )
