@@ -24,7 +24,22 @@ from aiops_analysis.analysis.work import follows_nodes, unchanged, volume_of, wo
 from aiops_analysis.core.pricing import HOURS_PER_MONTH
 from aiops_analysis.core.schema import GROUP
 
-__all__ = ["BASELINE_DAYS", "HORIZONS", "LEAST_DAYS", "Cell", "Line", "Share", "Terms", "cells_of", "cluster_line", "shares_of"]
+__all__ = [
+    "BASELINE_DAYS",
+    "HORIZONS",
+    "LEAST_DAYS",
+    "LONGEST",
+    "Cell",
+    "Line",
+    "Part",
+    "Share",
+    "Terms",
+    "cells_of",
+    "cluster_line",
+    "ratio_over",
+    "realised_over",
+    "shares_of",
+]
 
 LEAST_DAYS = 14
 BASELINE_DAYS = 28
@@ -67,16 +82,15 @@ class Terms:
     growth: np.ndarray  # that other workloads ask for more
     own_work: bool  # work of this pool; False when the cluster's was taken because the pool has none
 
-    @property
-    def ratio(self) -> float:
-        """Work an hour now / in the baseline period needs hours, so this is of sums: see ``ratio_over``."""
-        return self.ratio_over(self.reporting, np.ones(len(self.work)))
 
-    def ratio_over(self, mask: np.ndarray, hours: np.ndarray) -> float:
-        """Work of an hour in some slices / in the baseline period; NaN without work."""
-        before, now = (float(self.work[part].sum()) for part in (self.baseline, mask))
-        spent = [float(hours[part].sum()) for part in (self.baseline, mask)]
-        return (now / spent[1]) / (before / spent[0]) if before > 0 and spent[0] > 0 and spent[1] > 0 else math.nan
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One decision in one pool, by slice [currency]: what its requests freed, what all decisions' did, its part of the formula."""
+
+    terms: Terms
+    freed: np.ndarray
+    all_freed: np.ndarray
+    part: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +99,7 @@ class Share:
 
     applied: Applied
     cells: tuple[Cell, ...]
-    terms: tuple[Terms, ...]
+    parts: tuple[Part, ...]
     reporting: np.ndarray
     realised: float
     by_horizon: Mapping[int, float]
@@ -131,17 +145,15 @@ def shares_of(past: Past, applied: Sequence[Applied], volume: pd.Series | None =
     """What each applied record realised, by its id; those that were never applied have none."""
     timed = [one for one in applied if one.settled]
     cells = {one.decision.id: cells_of(one, past) for one in timed}
-    terms: dict[str, list[tuple[Terms, float]]] = {one.decision.id: [] for one in timed}
     given = None if volume is None else volume_of(past, volume)
-    splits: dict[str, list[tuple[Terms, np.ndarray, np.ndarray]]] = {one.decision.id: [] for one in timed}
+    parts: dict[str, list[Part]] = {one.decision.id: [] for one in timed}
     for pool in range(len(past.pools)):
         here = [one for one in timed if any(cell.pods[pool].any() for cell in cells[one.decision.id])]
         for members in _groups(here):
             found = _terms(past, pool, members, [cell for one in members for cell in cells[one.decision.id]], given)
             for one, part in zip(members, _split(past, found, [cells[one.decision.id] for one in members]), strict=True):
-                splits[one.decision.id].append((found, *part))
-    del terms
-    return {one.decision.id: _share(past, one, cells[one.decision.id], splits[one.decision.id]) for one in timed}
+                parts[one.decision.id].append(part)
+    return {one.decision.id: _share(past, one, cells[one.decision.id], tuple(parts[one.decision.id])) for one in timed}
 
 
 def _groups(applied: Sequence[Applied]) -> list[list[Applied]]:
@@ -182,7 +194,7 @@ def _terms(past: Past, pool: int, members: Sequence[Applied], cells: Sequence[Ce
     mean_work = _over(work[baseline].sum(), past.hours[baseline].sum())
     left = (rate - lower) * mean_work
     counts = math.isfinite(left) and left >= max(0.5, 0.02 * rate * mean_work)
-    drop, growth = _others(past, pool, baseline, reporting, same, cells, _ratio(past, work, baseline, reporting))
+    drop, growth = _others(past, pool, baseline, reporting, same, cells, ratio_over(past, work, baseline, reporting))
     return Terms(
         pool=pool,
         baseline=baseline,
@@ -204,8 +216,8 @@ def _over(value: float, by: float) -> float:
     return float(value) / float(by) if by > 0 else math.nan
 
 
-def _ratio(past: Past, work: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
-    """Work of an hour after / before."""
+def ratio_over(past: Past, work: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
+    """Work of an hour in some slices / in others; NaN where there is none."""
     return _over(_over(work[after].sum(), past.hours[after].sum()), _over(work[before].sum(), past.hours[before].sum()))
 
 
@@ -246,7 +258,8 @@ def _others(
         grid = past.grid(name, here)
         less = grid[:, before].sum(axis=1) / hours[0] - grid[:, after].sum(axis=1) / hours[1]
         counted = free & ~np.isin(np.arange(len(less)), list(decided))
-        drop[resource], growth[resource] = less[counted].clip(min=0).sum(), (-less[counted]).clip(min=0).sum()
+        # what went and what came are set against each other: a workload under a new name frees nothing
+        drop[resource], growth[resource] = max(less[counted].sum(), 0.0), max(-less[counted].sum(), 0.0)
         for cell in {cell.group: cell for cell in cells if cell.resource == resource}.values():
             then, now = (cell.pods[pool][mask].sum() / spent for mask, spent in zip((before, after), hours, strict=True))
             fewer = then * (ratio if math.isfinite(ratio) else 1.0) - now
@@ -254,8 +267,8 @@ def _others(
     return drop, growth
 
 
-def _split(past: Past, terms: Terms, members: Sequence[Sequence[Cell]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """By decision: its freed requests [currency], and its part of the formula, by slice."""
+def _split(past: Past, terms: Terms, members: Sequence[Sequence[Cell]]) -> list[Part]:
+    """The formula of a pool, split over the decisions by what each freed."""
     freed = np.array([np.sum([cell.freed[terms.pool] for cell in cells], axis=0) for cells in members])
     rates = past.rates[terms.pool]
     out = []
@@ -267,46 +280,41 @@ def _split(past: Past, terms: Terms, members: Sequence[Sequence[Cell]]) -> list[
         whole = mine.sum(axis=0) + all_of
         with np.errstate(invalid="ignore", divide="ignore"):
             weight = np.where(whole > 0, mine[number] / whole, 0.0)
-        out.append((freed[number], (terms.saved if raises else terms.to_split) * weight))
+        out.append(Part(terms, freed[number], freed.sum(axis=0), (terms.saved if raises else terms.to_split) * weight))
     return out
 
 
-def _share(past: Past, one: Applied, cells: tuple[Cell, ...], parts: Sequence[tuple[Terms, np.ndarray, np.ndarray]]) -> Share:
+def _share(past: Past, one: Applied, cells: tuple[Cell, ...], parts: tuple[Part, ...]) -> Share:
     """A decision's parts added up over its pools, capped at its own requests x price and at what was promised."""
-    mask = reporting_of(past, one)
-    if parts:
-        mask = mask & np.all([terms.reporting for terms, _, _ in parts], axis=0)
-    by_horizon = {}
+    mask = np.all([reporting_of(past, one), *(part.terms.reporting for part in parts)], axis=0)
+    measured_before = min((past.measured(part.terms.baseline) for part in parts), default=0) >= LEAST_DAYS
     end = int(past.start[-1] + past.days[-1])
+    by_horizon = {}
     for days in HORIZONS:
         early = mask & reporting_of(past, one, days)
-        enough = end >= one.settled + days and past.measured(early) >= max(LEAST_DAYS, days // 2)
+        enough = measured_before and end >= one.settled + days and past.measured(early) >= max(LEAST_DAYS, days // 2)
         by_horizon[days] = realised_over(past, one, parts, early) if enough else math.nan
-    before = min((past.measured(terms.baseline) for terms, _, _ in parts), default=0)
-    if before < LEAST_DAYS:
-        by_horizon = dict.fromkeys(HORIZONS, math.nan)
-    enough = before >= LEAST_DAYS and past.measured(mask) >= LEAST_DAYS
     hours = float(past.hours[mask].sum())
     return Share(
         applied=one,
         cells=cells,
-        terms=tuple(terms for terms, _, _ in parts),
+        parts=parts,
         reporting=mask,
-        realised=realised_over(past, one, parts, mask) if enough else math.nan,
+        realised=realised_over(past, one, parts, mask) if measured_before and past.measured(mask) >= LEAST_DAYS else math.nan,
         by_horizon=by_horizon,
-        paper=_over(sum(float(freed[mask].sum()) for _, freed, _ in parts), hours) * HOURS_PER_MONTH if parts else math.nan,
-        price_effect=sum(price_effect(past, terms, mask) for terms, _, _ in parts) if parts else math.nan,
+        paper=_over(sum(float(part.freed[mask].sum()) for part in parts), hours) * HOURS_PER_MONTH if parts else math.nan,
+        price_effect=sum(price_effect(past, part.terms, mask) for part in parts) if parts else math.nan,
     )
 
 
-def realised_over(past: Past, one: Applied, parts: Sequence[tuple[Terms, np.ndarray, np.ndarray]], mask: np.ndarray) -> float:
+def realised_over(past: Past, one: Applied, parts: Sequence[Part], mask: np.ndarray) -> float:
     """A decision's share of the formula over some slices [currency / month]; NaN where it cannot be computed."""
     hours = float(past.hours[mask].sum())
     if not parts or hours <= 0:
         return math.nan
     paper = got = 0.0
-    for _, freed, part in parts:
-        own, mine = (float(values[mask].sum()) * HOURS_PER_MONTH / hours for values in (freed, part))
+    for part in parts:
+        own, mine = (float(values[mask].sum()) * HOURS_PER_MONTH / hours for values in (part.freed, part.part))
         paper += own
         got += mine if math.isnan(own) or math.isnan(mine) else min(max(mine, 0.0), own) if own >= 0 else max(min(mine, 0.0), own)
     promised = one.decision.paper
@@ -339,7 +347,7 @@ def cluster_line(past: Past, shares: Sequence[Share], volume: pd.Series | None =
         realised=float(terms.saved[mask].sum()) * month,
         attributed=sum(one.realised * float(past.hours[one.reporting].sum()) for one in done) / hours,
         price_effect=price_effect(whole, terms, mask),
-        work_ratio=_ratio(past, terms.work, terms.baseline, mask),
+        work_ratio=ratio_over(past, terms.work, terms.baseline, mask),
         nodes_before=_over(whole.node_hours[0][terms.baseline].sum(), before),
         nodes_after=_over(whole.node_hours[0][mask].sum(), hours),
         days_before=past.measured(terms.baseline),
