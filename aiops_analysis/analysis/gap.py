@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiops_analysis.analysis.applied import Applied, Step, wanted
-from aiops_analysis.analysis.past import RESOURCES_OF, Past
-from aiops_analysis.analysis.realised import LEAST_DAYS, Share, ratio_over, realised_over
+from aiops_analysis.analysis.past import Past
+from aiops_analysis.analysis.realised import Share, ratio_over, realised_over
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.pricing import HOURS_PER_MONTH
 from aiops_analysis.core.units import GIB, human_memory
