@@ -119,12 +119,14 @@ def _step(choice: Choice, past: Past, since: int) -> Step:
     before, after = wanted(choice)
     progress = (request - before) / (after - before)
     later = past.start[at] + past.days[at] > since if len(at) else np.zeros(0, bool)
-    if not later.any():
+    over = int(past.start[-1] + past.days[-1]) if len(past.start) else 0
+    if not later.any() and not (len(at) and over <= since and progress[-1] > _NEAR):  # the record may be younger than the history
         return Step(choice, "unknown", -1, -1, int(at[-1]) if len(at) else -1, math.nan, math.nan)
-    first, last = int(np.argmax(later)), len(at) - 1
+    last = len(at) - 1
+    first = int(np.argmax(later)) if later.any() else last
     peak = float(progress[first:].max())
     end = float(progress[last])
-    gone = int(past.start[-1] + past.days[-1]) - int(past.start[at[last]] + past.days[at[last]]) >= GONE_AFTER
+    gone = over - int(past.start[at[last]] + past.days[at[last]]) >= GONE_AFTER
     begin, undone, state = -1, -1, "not"
     if peak > _NEAR:
         begin = int(at[_begin(progress, first, peak)])

@@ -53,11 +53,11 @@ def nodes_of(past: Past, share: Share) -> Nodes:
     with np.errstate(invalid="ignore", divide="ignore"):
         count = past.node_hours[pools].sum(axis=0) / past.hours
     baseline = np.any([part.terms.baseline for part in share.parts], axis=0) if share.parts else np.zeros(len(count), bool)
-    means = [_mean(past.node_hours[pools].sum(axis=0), past.hours, mask) for mask in (baseline, share.reporting)]
+    then, now = (_mean(past.node_hours[pools].sum(axis=0), past.hours, mask) for mask in (baseline, share.reporting))
     old = np.flatnonzero(past.last_before(share.applied.begin, 7, 90))
     new = np.flatnonzero(share.reporting)
     if not len(old) or not len(new):
-        return Nodes(*means, 0, 0, 0, np.zeros(len(count), bool))
+        return Nodes(then, now, 0, 0, 0, np.zeros(len(count), bool))
     before, end = (round(float(count[at[-1]])) for at in (old, new))
     low = count <= end + 0.5
     # the first slice from which on it stays so
@@ -66,7 +66,7 @@ def nodes_of(past: Past, share: Share) -> Nodes:
     gone = share.reporting & (np.arange(len(count)) > first)
     on = share.applied.on
     late = max(int(past.start[first]) - on.toordinal(), 0) if on is not None and high and first < len(count) else 0
-    return Nodes(*means, before, end, late, gone if high else share.reporting)
+    return Nodes(then, now, before, end, late, gone if high else share.reporting)
 
 
 def _mean(values: np.ndarray, hours: np.ndarray, mask: np.ndarray) -> float:

@@ -90,7 +90,7 @@ class Past:
         """The sum of a column of the masked ``asked`` rows [groups, slices]."""
         shape = (len(self.groups), len(self.start))
         flat = self.asked["group"].to_numpy()[mask] * shape[1] + self.asked["at"].to_numpy()[mask]
-        return np.bincount(flat, self.asked[name].to_numpy()[mask], shape[0] * shape[1]).reshape(shape)
+        return np.asarray(np.bincount(flat, self.asked[name].to_numpy()[mask], shape[0] * shape[1]).reshape(shape))
 
     def as_one(self) -> Past:
         """The same history with all node pools as one."""

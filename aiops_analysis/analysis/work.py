@@ -21,7 +21,7 @@ _WORKLOAD = ["namespace", "workload_kind", "workload"]
 
 def follows_nodes(past: Past) -> np.ndarray:
     """Which workload-containers run once on each node [groups]."""
-    return past.groups["workload_kind"].isin(_ONE_A_NODE).to_numpy(bool)
+    return np.asarray(past.groups["workload_kind"].isin(_ONE_A_NODE).to_numpy(bool))
 
 
 def unchanged(past: Past, before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def unchanged(past: Past, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     fine = pd.Series((in_before & in_after & steady) | never)
     keys = [past.groups[name] for name in _WORKLOAD]
     whole = fine.groupby(keys).transform("all").to_numpy(bool)
-    return whole & ~never & ~follows_nodes(past)
+    return np.asarray(whole & ~never & ~follows_nodes(past))
 
 
 def _ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

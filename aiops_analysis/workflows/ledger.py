@@ -43,7 +43,7 @@ class Ledger:
     cluster: str
     rows: pd.DataFrame
     parts: pd.DataFrame
-    totals: Mapping[str, float | str]
+    totals: Mapping[str, float]
     findings: tuple[Mapping[str, object], ...]
     proposals: tuple[Mapping[str, object], ...]
     counted: Mapping[str, int]
@@ -107,7 +107,8 @@ def ledger_of(
 
 def _in_one_currency(decisions: Sequence[Decision], currency: str) -> tuple[list[Decision], list[Mapping[str, object]]]:
     """The decisions, without a promise where it is in another currency, which is a finding."""
-    out, odd = [], []
+    out: list[Decision] = []
+    odd: list[Mapping[str, object]] = []
     for one in decisions:
         if one.currency in ("", currency):
             out.append(one)
@@ -211,6 +212,8 @@ def _never(past: Past, one: Applied) -> tuple[str, str]:
     if one.state == "not":
         return "not applied", f"decided on {decided}, and its requests in the cluster are the old ones"
     seen = [step.last for step in one.steps if step.last >= 0]
+    if len(past.start) and decided is not None and int(past.start[-1] + past.days[-1]) <= decided.toordinal():
+        return "not yet measured", f"decided on {decided}, and the history ends on {past.day(-1) + timedelta(days=int(past.days[-1]) - 1)}"
     if not seen:
         return "not computable", "no pod of its workload is in the history: the workload is gone, or its days are missing"
     return "not computable", f"its workload is not in the history since {past.day(max(seen)) + timedelta(days=int(past.days[max(seen)]))}"
@@ -237,7 +240,7 @@ def _not_yet(past: Past, share: Share, last: date) -> tuple[str, str] | None:
     return None
 
 
-def _totals(rows: Sequence[Mapping[str, object]], line: Line | None) -> dict[str, float | str]:
+def _totals(rows: Sequence[Mapping[str, object]], line: Line | None) -> dict[str, float]:
     """Sums per month. Promises that nobody applied, or that are not measured yet, are no gap."""
     frame = pd.DataFrame(list(rows), columns=list(LEDGER.columns))
     measured = frame[frame["outcome"].isin(["measured", "not attributable"])]
@@ -274,7 +277,8 @@ def _data_findings(raw: Raw, past: Past, shares: Mapping[str, Share], volume: pd
         {"code": "ledger_damaged_day", "message": f"a day is left out of the ledger: {text}", "data": {}} for text in raw.damaged
     ]
     if raw.weeks:
-        said = f"{len(raw.weeks)} weeks from {raw.weeks[0]} on are known by their weekly rows alone; where pods ran is taken from the stored days"
+        weeks = f"{len(raw.weeks)} weeks from {raw.weeks[0]} on are known by their weekly rows alone"
+        said = f"{weeks}; where pods ran then is taken from the stored days"
         out.append({"code": "ledger_weekly", "message": said, "data": {"weeks": [str(week) for week in raw.weeks]}})
     if volume is None:
         out += [_borrowed(one, past) for one in shares.values() if any(not part.terms.own_work for part in one.parts)]
