@@ -90,7 +90,7 @@ class Past:
         """The sum of a column of the masked ``asked`` rows [groups, slices]."""
         shape = (len(self.groups), len(self.start))
         flat = self.asked["group"].to_numpy()[mask] * shape[1] + self.asked["at"].to_numpy()[mask]
-        return np.asarray(np.bincount(flat, self.asked[name].to_numpy()[mask], shape[0] * shape[1]).reshape(shape))
+        return np.asarray(np.bincount(flat, self.asked[name].to_numpy()[mask], shape[0] * shape[1])).reshape(shape)
 
     def as_one(self) -> Past:
         """The same history with all node pools as one."""
@@ -104,7 +104,7 @@ class Past:
 
     def between(self, first: int, end: int) -> np.ndarray:
         """Which slices with known nodes lie wholly in the half-open range of ordinals."""
-        return (self.start >= first) & (self.start + self.days <= end) & (self.hours > 0)
+        return np.asarray((self.start >= first) & (self.start + self.days <= end) & (self.hours > 0))
 
     def last_before(self, end: int, days: int, reach: int) -> np.ndarray:
         """Which slices are the newest before ``end`` that make up at most ``days`` days, none of them older than ``reach`` days."""

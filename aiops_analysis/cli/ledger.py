@@ -150,10 +150,11 @@ def _sums(found: Ledger) -> list[str]:
 
     totals = found.totals
     other = ", ".join(f"{number} {status}" for status, number in sorted(found.counted.items()) if status != "accepted")
+    promised, gap = money(totals["promised_measured"]), money(totals["gap"])
     lines = [
         f"{totals['measured']:.0f} of {totals['records']:.0f} accepted decisions are measured{f'; beside them {other}' if other else ''}",
-        f"promised by the measured ones {money(totals['promised_measured'])}, realised {money(totals['realised'])}, "
-        f"gap {money(totals['gap'])}; promised and not applied {money(totals['promised_not_applied'])}",
+        f"promised by the measured ones {promised}, realised {money(totals['realised'])}, gap {gap}",
+        f"promised by what is not applied {money(totals['promised_not_applied'])}",
     ]
     if totals["cluster_realised"] == totals["cluster_realised"]:
         lines.append(

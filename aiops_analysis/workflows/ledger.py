@@ -25,7 +25,7 @@ from aiops_analysis.history.store import Store
 from aiops_analysis.sources.records import Folder, read_folder
 from aiops_analysis.workflows.slices import Raw, read_slices, to_past
 
-__all__ = ["Ledger", "ledger_of"]
+__all__ = ["Ledger", "ledger_from", "ledger_of"]
 
 _REACH = 90 + BASELINE_DAYS  # days before a record that are read: the baseline, and a change that was there before its record
 _CHANGES = ("whole", "partly")
@@ -69,7 +69,20 @@ def ledger_of(
     core-hours of unchanged workloads. Records of other clusters are left out, undecided and rejected ones only counted. Raises StoreError,
     SchemaError.
     """
-    found = read_folder(folder)
+    return ledger_from(store, read_folder(folder), end, prices, before=before, volume=volume, currency=currency)
+
+
+def ledger_from(
+    store: Store,
+    found: Folder,
+    end: datetime | date,
+    prices: PriceList | pd.DataFrame,
+    *,
+    before: PriceList | pd.DataFrame | None = None,
+    volume: pd.Series | None = None,
+    currency: str = "USD",
+) -> Ledger:
+    """``ledger_of`` a folder that was read before."""
     mine = [one for one in found.decisions if one.cluster == store.cluster]
     money = prices.currency if isinstance(prices, PriceList) else currency
     last = last_whole_day(end) if isinstance(end, datetime) else end
