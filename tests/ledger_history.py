@@ -12,12 +12,13 @@ import pandas as pd
 
 from aiops_analysis.core.decision import Choice, Decision
 from aiops_analysis.core.pricing import PriceList
-from aiops_analysis.core.schema import INVENTORY, NODES, blank, row_id
+from aiops_analysis.core.schema import INVENTORY, NODES, Contract, blank, check, row_id
 from aiops_analysis.history.inventory import commit_frame
 from aiops_analysis.history.store import Manifest, Store, open_store
 from aiops_analysis.sources.records import Folder, Record
+from aiops_analysis.workflows.slices import Raw, slices_of
 
-__all__ = ["CORE", "CUT", "NodeOf", "Run", "at", "choice", "cut", "day_of", "decision", "folder_of", "history", "nodes", "run"]
+__all__ = ["CORE", "CUT", "NodeOf", "Run", "at", "choice", "cut", "day_of", "decision", "folder_of", "history", "in_memory", "nodes", "run"]
 
 GIB = 2**30
 CUT = date(2026, 9, 1)  # the day on which requests change in the tests
@@ -75,8 +76,8 @@ def nodes(count: int, pool: str = "blue", cores: float = 4.0, **given: object) -
     return [NodeOf(f"{mark}{number}", pool, cores, **given) for number in range(1, count + 1)]  # type: ignore[arg-type]
 
 
-def _pods(day: date, runs: Iterable[Run]) -> pd.DataFrame:
-    rows = [
+def _pods(day: date, runs: Iterable[Run]) -> list[dict[str, object]]:
+    return [
         blank(INVENTORY)
         | {
             "namespace": one.namespace,
@@ -95,11 +96,10 @@ def _pods(day: date, runs: Iterable[Run]) -> pd.DataFrame:
         for number, one in enumerate(runs)
         for pod in range(one.count)
     ]
-    return pd.DataFrame(rows, columns=list(INVENTORY.columns))
 
 
-def _machines(day: date, machines: Iterable[NodeOf]) -> pd.DataFrame:
-    rows = [
+def _machines(day: date, machines: Iterable[NodeOf]) -> list[dict[str, object]]:
+    return [
         blank(NODES)
         | {
             "node": one.name,
@@ -114,14 +114,17 @@ def _machines(day: date, machines: Iterable[NodeOf]) -> pd.DataFrame:
         }
         for one in machines
     ]
-    return pd.DataFrame(rows, columns=list(NODES.columns))
+
+
+def _frame(rows: list[dict[str, object]], contract: Contract) -> pd.DataFrame:
+    return check(pd.DataFrame(rows, columns=list(contract.columns)), contract)
 
 
 def history(
     root: Path,
     offsets: Iterable[int],
     pods: Callable[[int], Sequence[Run]],
-    machines: Callable[[int], Sequence[NodeOf]],
+    machines: Callable[[int], Sequence[NodeOf] | None],
     *,
     cluster: str = "prod",
 ) -> Store:
@@ -130,10 +133,24 @@ def history(
     with store.lock():
         for offset in offsets:
             day = day_of(offset)
-            commit_frame(store, Manifest("inventory", day), _pods(day, pods(offset)))
+            commit_frame(store, Manifest("inventory", day), _frame(_pods(day, pods(offset)), INVENTORY))
             if (there := machines(offset)) is not None:
-                commit_frame(store, Manifest("nodes", day), _machines(day, there))
+                commit_frame(store, Manifest("nodes", day), _frame(_machines(day, there), NODES))
     return store
+
+
+def in_memory(
+    offsets: Iterable[int], pods: Callable[[int], Sequence[Run]], machines: Callable[[int], Sequence[NodeOf] | None]
+) -> Callable[[date, date], Raw]:
+    """The same days as the store would give them, without files."""
+
+    def read(first: date, last: date) -> Raw:
+        days = [offset for offset in offsets if first <= day_of(offset) <= last]
+        inventory = [row for offset in days for row in _pods(day_of(offset), pods(offset))]
+        there = [row for offset in days for row in _machines(day_of(offset), machines(offset) or ())]
+        return slices_of([(_frame(inventory, INVENTORY), _frame(there, NODES))])
+
+    return read
 
 
 def cut(workload: str, before: float, after: float, **given: object) -> Choice:

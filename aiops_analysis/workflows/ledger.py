@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -69,11 +70,13 @@ def ledger_of(
     core-hours of unchanged workloads. Records of other clusters are left out, undecided and rejected ones only counted. Raises StoreError,
     SchemaError.
     """
-    return ledger_from(store, read_folder(folder), end, prices, before=before, volume=volume, currency=currency)
+    found = read_folder(folder)
+    return ledger_from(partial(read_slices, store), store.cluster, found, end, prices, before=before, volume=volume, currency=currency)
 
 
 def ledger_from(
-    store: Store,
+    read: Callable[[date, date], Raw],
+    cluster: str,
     found: Folder,
     end: datetime | date,
     prices: PriceList | pd.DataFrame,
@@ -82,8 +85,8 @@ def ledger_from(
     volume: pd.Series | None = None,
     currency: str = "USD",
 ) -> Ledger:
-    """``ledger_of`` a folder that was read before."""
-    mine = [one for one in found.decisions if one.cluster == store.cluster]
+    """``ledger_of`` a folder and a cluster's history that ``read`` gives for a first and a last day."""
+    mine = [one for one in found.decisions if one.cluster == cluster]
     money = prices.currency if isinstance(prices, PriceList) else currency
     last = last_whole_day(end) if isinstance(end, datetime) else end
     accepted, odd = _in_one_currency([one for one in mine if one.status == "accepted"], money)
@@ -91,9 +94,9 @@ def ledger_from(
     counted = dict(Counter(one.status for one in mine))
     empty_parts = pd.DataFrame({"record": [], "part": [], "what": [], "amount": []}).astype({"record": "str", "part": "str", "what": "str"})
     if not accepted:
-        return Ledger(store.cluster, empty(LEDGER), empty_parts, _totals([], None), tuple(findings), (), counted, money, "", last)
+        return Ledger(cluster, empty(LEDGER), empty_parts, _totals([], None), tuple(findings), (), counted, money, "", last)
     first = min(min(one.dated, one.decided_on or one.dated) for one in accepted) - timedelta(days=_REACH)
-    raw = read_slices(store, min(first, last), last)
+    raw = read(min(first, last), last)
     node_prices = _node_prices(raw, prices)
     past = to_past(raw, node_prices, None if before is None else _node_prices(raw, before))
     applied = [applied_of(one, past) for one in accepted]
@@ -105,7 +108,7 @@ def ledger_from(
         parts += [{"record": one.decision.id, "part": name, "what": PARTS[name], "amount": value} for name, value in gap.items()]
     line = cluster_line(past, list(shares.values()), volume)
     return Ledger(
-        cluster=store.cluster,
+        cluster=cluster,
         rows=check(pd.DataFrame(rows, columns=list(LEDGER.columns)), LEDGER),
         parts=pd.DataFrame(parts) if parts else empty_parts,
         totals=_totals(rows, line),

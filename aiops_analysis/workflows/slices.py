@@ -14,13 +14,15 @@ from aiops_analysis.core.errors import StoreCorrupt
 from aiops_analysis.core.schema import GROUP, RESOURCES
 from aiops_analysis.core.schema_money import NODE_PRICES
 from aiops_analysis.core.units import GIB
-from aiops_analysis.core.window import day_start
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
 from aiops_analysis.history.weekly import read_weekly, week_of
 
-__all__ = ["Raw", "read_slices", "to_past"]
+__all__ = ["Raw", "read_slices", "slices_of", "to_past"]
 
+_AT_ONCE = 28  # days read together
+_STANDING = ["start", "pool", "node", "node_hours", "cpu", "memory"]
+_EPOCH = pd.Timestamp("1970-01-01", tz="UTC")
 _WHOLE = 0.9 * 24  # hours of a day that must be known for the day to be measured
 
 
@@ -43,75 +45,101 @@ class Raw:
 def read_slices(store: Store, first: date, last: date) -> Raw:
     """The slices from ``first`` through ``last``; a damaged day is named and left out."""
     stored = [day for day in store.days("inventory") if first <= day <= last]
-    slices, asked, standing, machines, damaged = [], [], [], [], []
-    for day in stored:
+    parts, damaged = [], []
+    for start in range(0, len(stored), _AT_ONCE):
+        chunk = stored[start : start + _AT_ONCE]
         try:
-            inventory, nodes = read_frame(store, "inventory", [day]), read_frame(store, "nodes", [day])
-        except StoreCorrupt as error:
-            damaged.append(str(error))
-            continue
-        hours = _known_hours(inventory, nodes, day)
-        slices.append((day.toordinal(), 1, hours))
-        asked.append(_asked(inventory, nodes, day))
-        if hours:
-            standing.append(_standing(nodes, day))
-            machines.append(nodes.assign(hours=_hours(nodes, day)))
+            parts.append(_read(store, chunk))
+        except StoreCorrupt:
+            for day in chunk:
+                try:
+                    parts.append(_read(store, [day]))
+                except StoreCorrupt as error:
+                    damaged.append(str(error))
+    days = slices_of(parts)
     weeks = _free_weeks(stored, first, last)
-    rows, asked_weekly, standing_weekly = _weekly(store, weeks, asked)
+    rows, asked, standing = _weekly(store, weeks, days.asked)
     return Raw(
-        slices=pd.DataFrame([*slices, *rows], columns=list(SLICES.columns)),
-        asked=pd.concat([*asked, *asked_weekly], ignore_index=True) if asked or asked_weekly else pd.DataFrame(columns=list(ASKED.columns)),
-        standing=pd.concat([*standing, *standing_weekly], ignore_index=True) if standing or standing_weekly else _no_standing(),
-        machines=_newest(machines),
-        weeks=tuple(date.fromordinal(start) for start, _, _ in rows),
+        slices=pd.concat([days.slices, rows], ignore_index=True),
+        asked=pd.concat([days.asked, asked], ignore_index=True) if len(asked) else days.asked,
+        standing=pd.concat([days.standing, standing], ignore_index=True) if len(standing) else days.standing,
+        machines=days.machines,
+        weeks=tuple(date.fromordinal(int(start)) for start in rows["start"]),
         damaged=tuple(damaged),
     )
 
 
-def _no_standing() -> pd.DataFrame:
-    return pd.DataFrame({"start": [], "pool": [], "node": [], "node_hours": [], "cpu": [], "memory": []})
+def _read(store: Store, days: Sequence[date]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Inventory and nodes of some days."""
+    return read_frame(store, "inventory", days), read_frame(store, "nodes", days)
 
 
-def _hours(frame: pd.DataFrame, day: date) -> pd.Series:
-    """Hours of each interval within its day."""
-    start = pd.Timestamp(day_start(day))
-    last = frame["last_seen"].clip(upper=start + pd.Timedelta(days=1))
-    return ((last - frame["first_seen"].clip(lower=start)).dt.total_seconds() / 3600).clip(lower=0.0)
+def slices_of(parts: Iterable[tuple[pd.DataFrame, pd.DataFrame]]) -> Raw:
+    """The slices of stored days, from INVENTORY and NODES frames of whole days."""
+    slices, asked, standing, machines = [], [], [], []
+    for inventory, nodes in parts:
+        pods, there = _timed(inventory), _timed(nodes)
+        known = _known_hours(pods, there)
+        slices.append(known)
+        asked.append(_asked(pods, there))
+        measured = there[there["start"].isin(known.loc[known["hours"] > 0, "start"])]
+        standing.append(_standing(measured))
+        machines.append(measured)
+    return Raw(
+        slices=_joined(slices, list(SLICES.columns)),
+        asked=_joined(asked, list(ASKED.columns)),
+        standing=_joined(standing, _STANDING),
+        machines=_newest(machines),
+        weeks=(),
+        damaged=(),
+    )
 
 
-def _known_hours(inventory: pd.DataFrame, nodes: pd.DataFrame, day: date) -> float:
-    """Hours of a day in which nodes were seen; 0 unless nearly all of the day is known of nodes and of pods."""
-    if not len(inventory) or not len(nodes):
-        return 0.0
+def _joined(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    full = [frame for frame in frames if len(frame)]
+    return pd.concat(full, ignore_index=True)[columns] if full else pd.DataFrame(columns=columns)
+
+
+def _timed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the ordinal of their day (``start``) and their ``hours`` in it."""
+    day = frame["first_seen"].dt.floor("D")
+    last = frame["last_seen"].clip(upper=day + pd.Timedelta(days=1))
+    hours = ((last - frame["first_seen"]).dt.total_seconds() / 3600).clip(lower=0.0)
+    ordinals = (day - _EPOCH).dt.days + date(1970, 1, 1).toordinal()
+    return frame.assign(start=ordinals.astype("int64"), hours=hours, last=last)
+
+
+def _known_hours(pods: pd.DataFrame, nodes: pd.DataFrame) -> pd.DataFrame:
+    """SLICES of days: hours in which nodes were seen; 0 unless nearly all of the day is known of nodes and of pods."""
     spans = []
-    for frame in (inventory, nodes):
-        span = pd.DataFrame({"first_seen": [frame["first_seen"].min()], "last_seen": [frame["last_seen"].max()]})
-        spans.append(float(_hours(span, day).iloc[0]))
-    return spans[1] if min(spans) >= _WHOLE else 0.0
+    for frame in (pods, nodes):
+        by_day = frame.groupby("start").agg(first=("first_seen", "min"), last=("last", "max"))
+        spans.append((by_day["last"] - by_day["first"]).dt.total_seconds() / 3600)
+    seen, hours = spans[0], spans[1].reindex(spans[0].index).fillna(0.0)
+    whole = (seen >= _WHOLE) & (hours >= _WHOLE)
+    return pd.DataFrame({"start": seen.index.to_numpy(), "days": 1, "hours": hours.where(whole, 0.0).to_numpy()})
 
 
-def _asked(inventory: pd.DataFrame, nodes: pd.DataFrame, day: date) -> pd.DataFrame:
-    """ASKED of one day."""
-    running = inventory[inventory["role"] != "init"]
-    pool_of = dict(zip(nodes["node"], nodes["pool"], strict=True))
-    hours = _hours(running, day)
-    rows = running[list(GROUP)].assign(
-        start=day.toordinal(),
-        pool=running["node"].map(pool_of).fillna(""),
-        pod_hours=hours,
-        cpu=running["cpu_request"].fillna(0.0) * hours,
-        memory=running["memory_request"].fillna(0.0) / GIB * hours,
+def _asked(pods: pd.DataFrame, nodes: pd.DataFrame) -> pd.DataFrame:
+    """ASKED of days."""
+    running = pods[pods["role"] != "init"]
+    where = nodes.sort_values("last_seen", kind="stable").drop_duplicates(["start", "node"], keep="last")[["start", "node", "pool"]]
+    rows = running.merge(where, on=["start", "node"], how="left")
+    rows = rows[["start", *GROUP]].assign(
+        pool=rows["pool"].fillna(""),
+        pod_hours=rows["hours"],
+        cpu=rows["cpu_request"].fillna(0.0) * rows["hours"],
+        memory=rows["memory_request"].fillna(0.0) / GIB * rows["hours"],
     )
     return rows.groupby(["start", "pool", *GROUP], as_index=False, sort=True)[["pod_hours", "cpu", "memory"]].sum()
 
 
-def _standing(nodes: pd.DataFrame, day: date) -> pd.DataFrame:
-    hours = _hours(nodes, day)
-    rows = nodes[["pool", "node"]].assign(
-        start=day.toordinal(),
-        node_hours=hours,
-        cpu=nodes["cpu_allocatable"] * hours,
-        memory=nodes["memory_allocatable"] / GIB * hours,
+def _standing(nodes: pd.DataFrame) -> pd.DataFrame:
+    """Node-hours and allocatable hours of each node by day."""
+    rows = nodes[["start", "pool", "node"]].assign(
+        node_hours=nodes["hours"],
+        cpu=nodes["cpu_allocatable"] * nodes["hours"],
+        memory=nodes["memory_allocatable"] / GIB * nodes["hours"],
     )
     return _sums(rows, ["start", "pool", "node"], ["node_hours", "cpu", "memory"])
 
@@ -123,9 +151,10 @@ def _sums(rows: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame
 
 
 def _newest(machines: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    if not machines:
+    full = [frame for frame in machines if len(frame)]
+    if not full:
         return pd.DataFrame({"node": [], "pool": [], "hours": []})
-    rows = pd.concat(machines, ignore_index=True)
+    rows = pd.concat(full, ignore_index=True)
     total = rows.groupby("node")["hours"].sum()
     newest = rows.sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last")
     return newest.assign(hours=newest["node"].map(total)).sort_values("node", ignore_index=True)
@@ -143,22 +172,23 @@ def _free_weeks(stored: Iterable[date], first: date, last: date) -> list[date]:
     return out
 
 
-def _weekly(
-    store: Store, weeks: Sequence[date], asked: Sequence[pd.DataFrame]
-) -> tuple[list[tuple[int, int, float]], list[pd.DataFrame], list[pd.DataFrame]]:
+def _weekly(store: Store, weeks: Sequence[date], asked: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Slices, ASKED and standing nodes of weeks from the weekly rows; only weeks of which all seven days were measured."""
+    nothing = tuple(pd.DataFrame(columns=columns) for columns in (list(SLICES.columns), list(ASKED.columns), _STANDING))
     if not weeks:
-        return [], [], []
+        return nothing[0], nothing[1], nothing[2]
     wanted = {week.isoformat() for week in weeks}
     pools, containers = read_weekly(store, "pools"), read_weekly(store, "containers")
     pools = pools[pools["week"].isin(wanted) & (pools["days"] == 7)]
     containers = containers[containers["week"].isin(set(pools["week"]))]
     if not len(pools) or not len(containers):
-        return [], [], []
+        return nothing[0], nothing[1], nothing[2]
+    known = sorted(set(containers["week"]))
+    rows = [(date.fromisoformat(week).toordinal(), 7, 7 * 24.0) for week in known]
     return (
-        [(date.fromisoformat(week).toordinal(), 7, 7 * 24.0) for week in sorted(set(containers["week"]))],
-        [_asked_weekly(containers, pools, asked)],
-        [_standing_weekly(pools[pools["week"].isin(set(containers["week"]))])],
+        pd.DataFrame(rows, columns=list(SLICES.columns)),
+        _asked_weekly(containers, pools, asked),
+        _standing_weekly(pools[pools["week"].isin(known)]),
     )
 
 
@@ -182,7 +212,7 @@ def _standing_weekly(pools: pd.DataFrame) -> pd.DataFrame:
     return out.assign(start=_ordinal(out["week"]), node="").drop(columns="week")
 
 
-def _asked_weekly(containers: pd.DataFrame, pools: pd.DataFrame, asked: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _asked_weekly(containers: pd.DataFrame, pools: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     """ASKED of weeks. Weekly rows do not say where pods ran: that is taken from the stored days, else from the nodes of the week."""
     keys = ["week", *GROUP]
     parts = []
@@ -206,12 +236,11 @@ def _asked_weekly(containers: pd.DataFrame, pools: pd.DataFrame, asked: Sequence
     return scaled.groupby(["start", "pool", *GROUP], as_index=False)[["pod_hours", "cpu", "memory"]].sum()
 
 
-def _places(asked: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _places(asked: pd.DataFrame) -> pd.DataFrame:
     """Share of the pod hours of each workload-container by pool, over the stored days."""
-    if not asked:
+    if not len(asked):
         return pd.DataFrame({name: pd.Series([], dtype="str") for name in (*GROUP, "pool")} | {"share": pd.Series([], dtype="float64")})
-    rows = pd.concat(asked, ignore_index=True)
-    rows = rows[rows["pool"] != ""].groupby([*GROUP, "pool"], as_index=False)["pod_hours"].sum()
+    rows = asked[asked["pool"] != ""].groupby([*GROUP, "pool"], as_index=False)["pod_hours"].sum()
     rows = rows[rows["pod_hours"] > 0]
     return rows.assign(share=rows["pod_hours"] / rows.groupby(list(GROUP))["pod_hours"].transform("sum")).drop(columns="pod_hours")
 
@@ -233,7 +262,7 @@ def _pool_means(prices: pd.DataFrame, machines: pd.DataFrame, columns: Sequence[
     """Mean prices of a pool's priced nodes, weighted by their hours."""
     hours = machines.drop_duplicates("node").set_index("node")["hours"]
     priced = prices[prices["price_hour"] > 0]
-    weight = priced["node"].map(hours).fillna(0.0).clip(lower=1e-9)
+    weight = priced["node"].map(hours).astype("float64").fillna(0.0).clip(lower=1e-9)
     rows = priced[["pool"]].assign(weight=weight, **{name: priced[name] * weight for name in columns})
     sums = rows.groupby("pool")[["weight", *columns]].sum(min_count=1)
     return sums[list(columns)].div(sums["weight"], axis=0)
@@ -242,7 +271,7 @@ def _pool_means(prices: pd.DataFrame, machines: pd.DataFrame, columns: Sequence[
 def _price_of(standing: pd.DataFrame, prices: pd.DataFrame, machines: pd.DataFrame) -> pd.Series:
     own = prices.loc[prices["price_hour"] > 0].set_index("node")["price_hour"]
     pool = _pool_means(prices, machines, ["price_hour"])["price_hour"]
-    return standing["node"].map(own).fillna(standing["pool"].map(pool)).astype("float64")
+    return standing["node"].map(own).astype("float64").fillna(standing["pool"].map(pool).astype("float64"))
 
 
 def _rates(prices: pd.DataFrame, machines: pd.DataFrame) -> pd.DataFrame:
