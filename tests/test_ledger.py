@@ -80,7 +80,7 @@ def test_another_value_is_partly_applied() -> None:
     # 2.0 to 1.5 where 1.0 was decided: 2 cores of 4 are freed, and half a node is all that this change can claim of the node that left
     found = measured(shop(after=1.5), lambda day: nodes(3 if day < 1 else 2), decision(1, WEB, paper=4.0))
     row = rows_of(found).loc["0001"]
-    assert (row["applied"], row["paper_now"], row["realised"], row["gap"]) == ("partly", pytest.approx(2.0), pytest.approx(2.0), 2.0)
+    assert (row["applied"], row["paper_now"], row["realised"], row["gap"]) == ("partly", *[pytest.approx(2.0)] * 3)
     assert gap_parts(found)["applied"] == pytest.approx(2.0)
     assert row["cause"] == "applied in part: cpu of shop/web/app is 1500m where 1000m was decided; 1 of 3 nodes left"
     assert found.totals["cluster_not_attributable"] == pytest.approx(2.0)
@@ -201,11 +201,7 @@ def test_more_work_on_as_many_nodes_avoids_nodes() -> None:
     found = measured(pods, lambda _: nodes(2), decision(1, WEB, paper=4.0))
     row = rows_of(found).loc["0001"]
     assert (row["work_ratio"], row["realised"]) == (pytest.approx(1.5), pytest.approx(4.0))
-    assert (
-        row["cause"]
-        == "work rose to 150 % of what it was and the nodes went from 2.0 to 2.0: 1.0 nodes were avoided; replicas fell from 4 to 4"
-        or "1.0 nodes were avoided" in row["cause"]
-    )
+    assert row["cause"] == "work rose to 150 % of what it was and the nodes went from 2.0 to 2.0: 1.0 nodes were avoided"
 
 
 def test_a_node_that_left_because_work_fell_is_no_saving() -> None:
@@ -370,9 +366,7 @@ def test_missing_node_data() -> None:
     row = rows_of(found).loc["0001"]
     assert (row["applied"], row["applied_on"], row["outcome"]) == ("whole", "2026-09-01", "not computable")
     assert row["cause"] == "no node of its pods is in the history, so no node-hours can be compared"
-    holes = measured(
-        tmp_path / "b", shop(), lambda day: None if 10 <= day < 20 else nodes(3 if day < 1 else 2), decision(1, WEB, paper=4.0)
-    )
+    holes = measured(shop(), lambda day: None if 10 <= day < 20 else nodes(3 if day < 1 else 2), decision(1, WEB, paper=4.0))
     assert rows_of(holes).loc["0001", ["realised", "days_after"]].tolist() == [pytest.approx(4.0), 80]
 
 

@@ -138,11 +138,12 @@ def _grown(past: Past, share: Share) -> list[float]:
 def cause_of(past: Past, share: Share, nodes: Nodes, parts: Mapping[str, float]) -> str:
     """The sentence of a measured decision: how it was applied, which nodes left and when, and where the freed requests went."""
     said = [_applied_words(share.applied, past), _nodes_words(past, share, nodes), _pods_words(past, share, nodes)]
-    scale = abs(share.applied.decision.paper) * _SMALL
-    if parts.get("others", 0.0) > scale:
+    scale = max(abs(share.applied.decision.paper) * _SMALL, 1e-9)
+    missing = sum(parts.values()) > scale
+    if missing and parts["others"] > scale:
         said.append(_others_words(past, share))
-    if parts.get("rest", 0.0) > max(scale, 1e-9):
-        before = any(parts.get(name, 0.0) > scale for name in ("applied", "replicas", "late", "others"))
+    if missing and parts["rest"] > scale:
+        before = any(parts[name] > scale for name in ("applied", "replicas", "late", "others"))
         stay = f"the {nodes.end} node{'s' if nodes.end != 1 else ''} that stay{'s' if nodes.end == 1 else ''}"
         said.append(f"{'the rest' if before or nodes.left else 'what was freed'} is free room on {stay}")
     return "; ".join(one for one in said if one)

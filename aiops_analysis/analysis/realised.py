@@ -245,7 +245,7 @@ def _others(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What everything that is neither unchanged nor decided asks for less and for more (cpu, memory) [cores | GiB], as mean of an hour.
 
-    A decided change frees nothing by running fewer pods than the work asks for: that is counted here too.
+    A decided change frees nothing by fewer pods than before (less those that less work needs no more): that is counted here too.
     """
     here = (past.asked["number"] == pool).to_numpy(bool)
     free = ~same & ~follows_nodes(past)
@@ -262,7 +262,7 @@ def _others(
         drop[resource], growth[resource] = max(less[counted].sum(), 0.0), max(-less[counted].sum(), 0.0)
         for cell in {cell.group: cell for cell in cells if cell.resource == resource}.values():
             then, now = (cell.pods[pool][mask].sum() / spent for mask, spent in zip((before, after), hours, strict=True))
-            fewer = then * (ratio if math.isfinite(ratio) else 1.0) - now
+            fewer = then * (min(ratio, 1.0) if math.isfinite(ratio) else 1.0) - now
             drop[resource] += max(cell.before * fewer, 0.0)
     return drop, growth
 
