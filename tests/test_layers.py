@@ -36,6 +36,8 @@ NEIGHBOURS = {
     *(("analysis", f"analysis.{part}") for part in ("priority", "usage", "allocation")),
     # node packing in its parts, and money
     *(("analysis", f"analysis.{part}") for part in ("scheduling", "packing", "packing_bounds", "node_prices", "savings", "costs")),
+    # realised savings in their parts
+    *(("analysis", f"analysis.{part}") for part in ("past", "applied", "work", "realised")),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),
@@ -54,7 +56,7 @@ NEIGHBOURS = {
     ("workflows", "workflows.daybook"),
     ("workflows.doctor", "workflows.pull"),
     *(("sources.prices", f"sources.{part}") for part in ("price_lists", "price_sheet")),
-    *(("workflows", f"workflows.{part}") for part in ("costs", "pricing", "pods", "nodes_packed", "ledger")),
+    *(("workflows", f"workflows.{part}") for part in ("costs", "pricing", "pods", "nodes_packed", "ledger", "slices")),
     ("sources.prometheus", "sources.http"),
     ("sources.prometheus", "sources.matrices"),
     ("sources.prometheus", "sources.session"),

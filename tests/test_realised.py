@@ -12,7 +12,7 @@ from aiops_analysis.analysis.realised import cluster_line, shares_of
 from aiops_analysis.core.schema_money import NODE_PRICES
 from aiops_analysis.workflows.ledger import ledger_from
 from aiops_analysis.workflows.slices import to_past
-from tests.ledger_history import CORE, CUT, NodeOf, Run, cut, day_of, decision, folder_of, in_memory, run
+from tests.ledger_history import CORE, NodeOf, Run, cut, day_of, decision, folder_of, in_memory, run
 
 DAYS = range(-28, 41)
 RNG = np.random.default_rng(4)
@@ -137,4 +137,3 @@ def test_a_frame_of_node_prices_is_taken_as_it_is() -> None:
     assert (found.price_source, row["outcome"], row["paper_now"]) == ("a sheet", "measured", pytest.approx(3.0))
     both = ledger_from(read, "prod", folder_of(decision(1, cut("web", 2.5, 1.0), paper=4.0)), day_of(40), frame)
     assert both.rows.iloc[0]["cause"] == "the nodes of its pool have no price"
-    assert CUT == day_of(0)

@@ -189,11 +189,7 @@ def _terms(past: Past, pool: int, members: Sequence[Applied], cells: Sequence[Ce
     nodes, price = _standing(past, pool, baseline)
     rate = _over(nodes[baseline].sum(), work[baseline].sum())
     saved = (rate * work - nodes) * price
-    late = past.last_before(min(one.begin for one in members), _WEEK, _REACH) & baseline
-    lower = _over(nodes[late].sum(), work[late].sum())
-    mean_work = _over(work[baseline].sum(), past.hours[baseline].sum())
-    left = (rate - lower) * mean_work
-    counts = math.isfinite(left) and left >= max(0.5, 0.02 * rate * mean_work)
+    left, per_hour = _left_before(past, pool, baseline, work, min(one.begin for one in members))
     drop, growth = _others(past, pool, baseline, reporting, same, cells, ratio_over(past, work, baseline, reporting))
     return Terms(
         pool=pool,
@@ -204,12 +200,23 @@ def _terms(past: Past, pool: int, members: Sequence[Applied], cells: Sequence[Ce
         nodes=nodes,
         price=price,
         saved=saved,
-        to_split=(lower * work - nodes) * price if counts else saved,
-        left_before=left if counts else 0.0,
+        to_split=saved - left / per_hour * work * price if left else saved,
+        left_before=left,
         drop=drop,
         growth=growth,
         own_work=own,
     )
+
+
+def _left_before(past: Past, pool: int, baseline: np.ndarray, work: np.ndarray, begin: int) -> tuple[float, float]:
+    """Nodes that the last week before a change had less than its baseline, for no less work, and the baseline's work of an hour."""
+    week = past.last_before(begin, _WEEK, _REACH) & baseline
+    (nodes, mean), (late_nodes, late) = (
+        (_over(past.node_hours[pool][mask].sum(), past.hours[mask].sum()), _over(work[mask].sum(), past.hours[mask].sum()))
+        for mask in (baseline, week)
+    )
+    left = min(nodes - late_nodes, nodes - late_nodes * mean / late) if late > 0 else math.nan
+    return (left if math.isfinite(left) and left >= max(0.5, 0.02 * nodes) else 0.0), mean
 
 
 def _over(value: float, by: float) -> float:

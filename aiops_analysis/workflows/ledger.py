@@ -90,28 +90,23 @@ def ledger_from(
     money = prices.currency if isinstance(prices, PriceList) else currency
     last = last_whole_day(end) if isinstance(end, datetime) else end
     accepted, odd = _in_one_currency([one for one in mine if one.status == "accepted"], money)
-    findings = [*_folder_findings(found), *odd]
+    findings = (*_folder_findings(found), *odd)
     counted = dict(Counter(one.status for one in mine))
-    empty_parts = pd.DataFrame({"record": [], "part": [], "what": [], "amount": []}).astype({"record": "str", "part": "str", "what": "str"})
     if not accepted:
-        return Ledger(cluster, empty(LEDGER), empty_parts, _totals([], None), tuple(findings), (), counted, money, "", last)
+        return Ledger(cluster, empty(LEDGER), _parts([]), _totals([], None), findings, (), counted, money, "", last)
     first = min(min(one.dated, one.decided_on or one.dated) for one in accepted) - timedelta(days=_REACH)
     raw = read(min(first, last), last)
     node_prices = _node_prices(raw, prices)
     past = to_past(raw, node_prices, None if before is None else _node_prices(raw, before))
     applied = [applied_of(one, past) for one in accepted]
     shares = shares_of(past, applied, volume)
-    rows, parts = [], []
-    for one in applied:
-        row, gap = _row(past, one, shares.get(one.decision.id), money, _source(node_prices), last)
-        rows.append(row)
-        parts += [{"record": one.decision.id, "part": name, "what": PARTS[name], "amount": value} for name, value in gap.items()]
-    line = cluster_line(past, list(shares.values()), volume)
+    made = [_row(past, one, shares.get(one.decision.id), (money, _source(node_prices)), last) for one in applied]
+    rows = [row for row, _ in made]
     return Ledger(
         cluster=cluster,
         rows=check(pd.DataFrame(rows, columns=list(LEDGER.columns)), LEDGER),
-        parts=pd.DataFrame(parts) if parts else empty_parts,
-        totals=_totals(rows, line),
+        parts=_parts(made),
+        totals=_totals(rows, cluster_line(past, list(shares.values()), volume)),
         findings=(*findings, *_data_findings(raw, past, shares, volume), *_date_findings(applied)),
         proposals=tuple(_proposal(one) for one in applied if one.state in _CHANGES and one.decision.implemented_on is None),
         counted=counted,
@@ -119,6 +114,13 @@ def ledger_from(
         price_source=_source(node_prices),
         end=last,
     )
+
+
+def _parts(made: Sequence[tuple[Mapping[str, object], Mapping[str, float]]]) -> pd.DataFrame:
+    """The parts of every gap, in the order of the rows."""
+    rows = [(str(row["record"]), part, PARTS[part], amount) for row, gap in made for part, amount in gap.items()]
+    kinds = {"record": "str", "part": "str", "what": "str", "amount": "float64"}
+    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
 
 
 def _in_one_currency(decisions: Sequence[Decision], currency: str) -> tuple[list[Decision], list[Mapping[str, object]]]:
@@ -175,23 +177,11 @@ def _source(node_prices: pd.DataFrame) -> str:
 
 
 def _row(
-    past: Past, one: Applied, share: Share | None, currency: str, source: str, last: date
+    past: Past, one: Applied, share: Share | None, money: tuple[str, str], last: date
 ) -> tuple[dict[str, object], Mapping[str, float]]:
-    """One LEDGER row and the parts of its gap."""
+    """One LEDGER row and the parts of its gap; ``money`` is the currency and where the prices are from."""
     decision = one.decision
-    row = blank(LEDGER) | {
-        "record": decision.id,
-        "title": decision.title,
-        "cluster": decision.cluster,
-        "workloads": ["/".join(choice.key[1:]) for choice in decision.choices],
-        "decided_on": str(decision.decided_on or ""),
-        "promised_paper": decision.paper,
-        "promised_bankable": decision.bankable,
-        "currency": currency,
-        "price_source": source,
-        "applied": one.state,
-        "applied_on": str(one.on or ""),
-    }
+    row = _promise(one, *money)
     if share is None:
         outcome, cause = _never(past, one)
         nothing = {"realised": 0.0, "gap": decision.paper} if outcome == "not applied" else {}
@@ -218,6 +208,24 @@ def _row(
         "outcome": "not attributable" if lost else "measured",
         "cause": cause_of(past, share, nodes, parts),
     }, parts
+
+
+def _promise(one: Applied, currency: str, source: str) -> dict[str, object]:
+    """What a record says, and when the history saw it."""
+    decision = one.decision
+    return blank(LEDGER) | {
+        "record": decision.id,
+        "title": decision.title,
+        "cluster": decision.cluster,
+        "workloads": ["/".join(choice.key[1:]) for choice in decision.choices],
+        "decided_on": str(decision.decided_on or ""),
+        "promised_paper": decision.paper,
+        "promised_bankable": decision.bankable,
+        "currency": currency,
+        "price_source": source,
+        "applied": one.state,
+        "applied_on": str(one.on or ""),
+    }
 
 
 def _never(past: Past, one: Applied) -> tuple[str, str]:
