@@ -48,6 +48,7 @@ LONGEST = 90  # days after a change that count for it
 HORIZONS = (30, 60, 90)
 _SAME_SIZE = 0.05
 _WEEK = 7
+_NOTHING = 1e-9  # [currency / month] what sums of floats leave
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,7 +328,7 @@ def realised_over(past: Past, one: Applied, parts: Sequence[Part], mask: np.ndar
     promised = one.decision.paper
     if math.isfinite(promised):
         got = min(got, max(promised, 0.0)) if paper >= 0 else max(got, min(promised, 0.0))
-    return got
+    return 0.0 if abs(got) < _NOTHING else got
 
 
 def price_effect(past: Past, terms: Terms, mask: np.ndarray) -> float:
