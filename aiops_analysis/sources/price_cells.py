@@ -65,7 +65,7 @@ def currency_code(text: str) -> str:
     """
     code = text.strip().upper()
     if not _CODE.fullmatch(code):
-        raise CellError(f"the currency is {ascii(visible(text, 40))}, expected a code of three letters such as USD")
+        raise CellError(f"the currency is {visible(text, 40)!a}, expected a code of three letters such as USD")
     return code
 
 
@@ -149,5 +149,6 @@ def _same(one: PriceRow, other: PriceRow) -> bool:
 
 
 def _named(row: PriceRow) -> str:
-    parts = (row.node, row.provider_id, "=".join(row.label).strip("="), row.pool, row.instance_type, row.zone, row.region, row.capacity_type)
+    label = "=".join(row.label).strip("=")
+    parts = (row.node, row.provider_id, label, row.pool, row.instance_type, row.zone, row.region, row.capacity_type)
     return ascii(visible(" ".join(part for part in parts if part), 120))

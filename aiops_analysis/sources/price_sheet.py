@@ -53,10 +53,8 @@ def sheet_of_toml(text: str, path: Path, currency: str) -> PriceList:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{name} is not valid TOML: {visible(str(error), 200)}") from error
-    problems: list[tuple[str, str]] = []
-    for key in data:
-        if key not in (*UNITS, "currency", "name", "price"):
-            problems.append((name, f"unknown key {visible(key, 60)}{nearest_name(key, (*UNITS, 'currency', 'name', 'price'))}"))
+    top_keys = (*UNITS, "currency", "name", "price")
+    problems = [(name, f"unknown key {visible(key, 60)}{nearest_name(key, top_keys)}") for key in data if key not in top_keys]
     tables = data.get("price", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problems.append((name, "price is no list of tables; write each price as [[price]] with its keys below"))
@@ -76,7 +74,7 @@ def sheet_of_rows(rows: Sequence[tuple[int, Mapping[str, str]]], columns: Sequen
     """The price list of a CSV sheet: line and cells by column; an empty cell says nothing. Raises UsageError as ``sheet_of_toml``."""
     name = visible(path.name, 80)
     unknown = [column for column in columns if column not in COLUMNS]
-    refuse([(f"{name}, line 1", f"unknown column {ascii(visible(column, 60))}{nearest_name(column, COLUMNS)}") for column in unknown])
+    refuse([(f"{name}, line 1", f"unknown column {visible(column, 60)!a}{nearest_name(column, COLUMNS)}") for column in unknown])
     found: list[tuple[str, Mapping[str, Any]]] = [
         (f"line {line}", {key: cell.strip() for key, cell in row.items() if cell.strip()}) for line, row in rows
     ]
@@ -159,7 +157,7 @@ def _price(table: Mapping[str, Any], key: str, what: str = "") -> float:
     if isinstance(value, str):
         return price_of(value, what)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise CellError(f"{what} is {ascii(visible(str(value), 40))}, expected a plain number such as 0.192")
+        raise CellError(f"{what} is {visible(str(value), 40)!a}, expected a plain number such as 0.192")
     return checked_price(_float(value), what)
 
 
@@ -173,13 +171,13 @@ def _float(value: float) -> float:
 def _text(table: Mapping[str, Any], key: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise CellError(f"{key} is {ascii(visible(str(value), 40))}, expected a text in quotes")
+        raise CellError(f"{key} is {visible(str(value), 40)!a}, expected a text in quotes")
     return value.strip()
 
 
 def _capacity(text: str) -> str:
     if text.lower() not in _CAPACITY:
-        raise CellError(f"capacity_type is {ascii(visible(text, 40))}, expected on-demand or spot")
+        raise CellError(f"capacity_type is {visible(text, 40)!a}, expected on-demand or spot")
     return _CAPACITY[text.lower()]
 
 
@@ -187,7 +185,7 @@ def _label(text: str) -> tuple[str, str]:
     """``key=value`` of a node label."""
     key, equals, value = text.partition("=")
     if text and not (key.strip() and equals):
-        raise CellError(f"label is {ascii(visible(text, 60))}, expected key=value")
+        raise CellError(f"label is {visible(text, 60)!a}, expected key=value")
     return key.strip(), value.strip()
 
 
@@ -203,7 +201,7 @@ def _commitment(table: Mapping[str, Any]) -> tuple[int, date | None]:
 def _whole(value: object) -> int:
     text = str(value)
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) > _MOST_NODES:
-        raise CellError(f"committed_nodes is {ascii(visible(text, 40))}, expected a whole number of machines")
+        raise CellError(f"committed_nodes is {visible(text, 40)!a}, expected a whole number of machines")
     return int(text)
 
 
@@ -215,10 +213,9 @@ def _date(value: object) -> date | None:
     try:
         return date.fromisoformat(str(value))
     except ValueError:
-        raise CellError(f"committed_until is {ascii(visible(str(value), 40))}, expected a date such as 2027-01-31") from None
+        raise CellError(f"committed_until is {visible(str(value), 40)!a}, expected a date such as 2027-01-31") from None
 
 
 def is_sheet(columns: Sequence[str]) -> bool:
     """Whether a header looks like the one of a sheet, with a typing error at most."""
     return any(column in COLUMNS for column in columns)
-
