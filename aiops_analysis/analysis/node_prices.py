@@ -111,7 +111,8 @@ def _newest(nodes: pd.DataFrame) -> list[_Node]:
 
 def _region(zone: str, provider_id: str) -> str:
     """The region of a node that does not say it, from its zone or its provider id; "" when they do not say it either."""
-    for text in (zone, *provider_id.split("/")[3:-1]):
+    path = provider_id.split("/")[3:-1] if provider_id.startswith(("aws://", "gce://")) else []
+    for text in (zone, *path):
         for pattern in _REGIONS:
             if match := pattern.fullmatch(text):
                 return match[1]
@@ -183,18 +184,19 @@ def _priced(
     if row is not None:
         return about | _of_row(row, node, book) | {"basis": basis, "source": prices.source, "matched_by": _common(row, node)}
     for source in (prices, OPENCOST):
-        units = _units(source, node)
-        if all(unit > 0 for unit in units) and source.currency == prices.currency:
+        cpu, memory, said = _units(source, node)
+        if cpu > 0 and memory > 0 and source.currency == prices.currency:
             own = basis if source is prices else "default"
-            return about | _by_units(*units, node) | {"basis": own, "source": source.source}
+            return about | _by_units(cpu, memory, node) | {"basis": own, "source": said}
     return about | {"price_hour": math.nan, "cpu_hour": math.nan, "memory_hour": math.nan, "basis": "", "source": ""}
 
 
-def _units(prices: PriceList, node: _Node) -> tuple[float, float]:
-    """Unit prices for a node [currency per core | GiB and hour]: those of spot machines where it is one and the list has them."""
+def _units(prices: PriceList, node: _Node) -> tuple[float, float, str]:
+    """Unit prices for a node [currency per core | GiB and hour], those of spot machines where it is one and the list has them; source."""
     if node.capacity_type == "spot" and prices.spot_cpu_hour > 0 and prices.spot_memory_hour > 0:
-        return prices.spot_cpu_hour, prices.spot_memory_hour
-    return prices.cpu_hour, prices.memory_hour
+        said = prices.source.replace("on demand", "spot")
+        return prices.spot_cpu_hour, prices.spot_memory_hour, said if said != prices.source else f"{said}, spot"
+    return prices.cpu_hour, prices.memory_hour, prices.source
 
 
 def _of_row(row: PriceRow, node: _Node, book: PriceBook) -> dict[str, object]:
@@ -274,7 +276,7 @@ def priced_share(priced: pd.DataFrame, nodes: pd.DataFrame) -> dict[str, float]:
     # a price without a size is no price of an hour either
     basis = frame["basis"].where(np.isfinite(frame["price_hour"]), "")
     found = hours.groupby(basis).sum() / total
-    return {name: float(found[name]) for name in BASES if found.get(name, 0.0) > 0}
+    return {name: min(float(found[name]), 1.0) for name in BASES if found.get(name, 0.0) > 0}
 
 
 def pool_rates(priced: pd.DataFrame, nodes: pd.DataFrame) -> pd.DataFrame:
