@@ -22,8 +22,8 @@ __all__ = ["CORE", "CUT", "NodeOf", "Run", "at", "choice", "cut", "day_of", "dec
 
 GIB = 2**30
 CUT = date(2026, 9, 1)  # the day on which requests change in the tests
-#: A core costs 1 a month and memory nothing, so a node of 4 cores costs 4.
-CORE = PriceList("tests", "prices of the tests", "USD", cpu_hour=1 / 730, memory_hour=0.0)
+#: A core costs 1 a month and memory next to nothing, so a node of 4 cores costs 4.
+CORE = PriceList("tests", "prices of the tests", "USD", cpu_hour=1 / 730, memory_hour=1e-15)
 
 
 @dataclass(frozen=True)

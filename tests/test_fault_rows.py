@@ -38,6 +38,7 @@ ROWS = {
     26: "texts of kubectl top",
     27: "odd quantities",
     28: "two clusters with equal names in one server",
+    29: "prices missing, zero, negative, in two currencies; a bill of another period or account",
     31: "SIGKILL at any moment",
     32: "disk full, read-only folder, folder removed",
     33: "damaged, empty or lying files",

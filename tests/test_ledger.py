@@ -384,7 +384,7 @@ def test_a_day_with_a_hole_in_its_hours_does_not_free_nodes() -> None:
 
 
 def test_nodes_without_a_price() -> None:
-    free = replace(CORE, cpu_hour=math.nan)
+    free = replace(CORE, cpu_hour=math.nan, currency="EUR")  # in dollars the default prices would stand in
     row = rows_of(measured(shop(), lambda day: nodes(3 if day < 1 else 2), decision(1, WEB, paper=4.0), prices=free)).loc["0001"]
     assert (row["outcome"], row["cause"]) == ("not computable", "the nodes of its pool have no price")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aiops_analysis.analysis.applied import applied_of
+from aiops_analysis.analysis.node_prices import node_prices
 from aiops_analysis.analysis.realised import cluster_line, shares_of
 from aiops_analysis.core.schema_money import NODE_PRICES
 from aiops_analysis.workflows.ledger import ledger_from
@@ -55,9 +56,7 @@ def prices(pool: str) -> float:
 def past_and_applied():
     read = in_memory(DAYS, pods, machines)
     raw = read(day_of(-28), day_of(40))
-    from aiops_analysis.workflows.ledger import _by_capacity
-
-    past = to_past(raw, _by_capacity(raw.machines, CORE))
+    past = to_past(raw, node_prices(raw.machines, CORE))
     two = (decision(1, cut("web", 2.5, 1.0)), decision(2, cut("app", 2.0, 0.5), on=day_of(10)))
     return past, [applied_of(one, past) for one in two]
 

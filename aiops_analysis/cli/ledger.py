@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiops_analysis.cli.session import ClusterOption, DebugOption, EndOption, HistoryOption, JsonOption, Session, session_of
+from aiops_analysis.cli.session import (
+    ClusterOption,
+    DebugOption,
+    EndOption,
+    HistoryOption,
+    JsonOption,
+    PricesOption,
+    Session,
+    session_of,
+)
 from aiops_analysis.core.errors import NotEnoughData, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ def ledger(
     history: HistoryOption = None,
     end: EndOption = None,
     adr_dir: Annotated[str | None, typer.Option("--adr-dir", metavar="DIR", help="Folder of the decision records [docs/adr].")] = None,
+    prices: PricesOption = None,
     fail_on: Annotated[
         str | None,
         typer.Option("--fail-on", metavar="gap=PERCENT", help="End with 1 when more than this share of the measured promises is missing."),
@@ -40,15 +50,14 @@ def ledger(
 
     Example: aiops-analysis ledger --cluster demo
     """
-    from aiops_analysis.core.pricing import OPENCOST
     from aiops_analysis.history.store import open_store
     from aiops_analysis.workflows.ledger import ledger_of
 
     most = _most_missing(fail_on)
     session = session_of(context)
-    settings = session.settings(cluster=cluster, history=history, adr_dir=adr_dir)
+    settings = session.settings(cluster=cluster, history=history, adr_dir=adr_dir, prices=prices)
     store = open_store(settings.history_root, settings.cluster_name)
-    found = ledger_of(store, settings.records, _last(store, end), OPENCOST)
+    found = ledger_of(store, settings.records, _last(store, end), settings.price_list())
     if as_json:
         session.document(_document(found))
     else:

@@ -14,12 +14,13 @@ import pandas as pd
 
 from aiops_analysis.analysis.applied import Applied, applied_of
 from aiops_analysis.analysis.gap import PARTS, cause_of, nodes_of, parts_of, work_of
+from aiops_analysis.analysis.node_prices import node_prices
 from aiops_analysis.analysis.past import Past
 from aiops_analysis.analysis.realised import BASELINE_DAYS, HORIZONS, LEAST_DAYS, Line, Share, cluster_line, shares_of
 from aiops_analysis.core.decision import Decision
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.pricing import PriceList
-from aiops_analysis.core.schema import blank, check, empty
+from aiops_analysis.core.schema import NODES, blank, check, empty
 from aiops_analysis.core.schema_money import LEDGER, NODE_PRICES
 from aiops_analysis.core.window import last_whole_day
 from aiops_analysis.history.store import Store
@@ -96,11 +97,11 @@ def ledger_from(
         return Ledger(cluster, empty(LEDGER), _parts([]), _totals([], None), findings, (), counted, money, "", last)
     first = min(min(one.dated, one.decided_on or one.dated) for one in accepted) - timedelta(days=_REACH)
     raw = read(min(first, last), last)
-    node_prices = _node_prices(raw, prices)
-    past = to_past(raw, node_prices, None if before is None else _node_prices(raw, before))
+    priced = _node_prices(raw, prices)
+    past = to_past(raw, priced, None if before is None else _node_prices(raw, before))
     applied = [applied_of(one, past) for one in accepted]
     shares = shares_of(past, applied, volume)
-    made = [_row(past, one, shares.get(one.decision.id), (money, _source(node_prices)), last) for one in applied]
+    made = [_row(past, one, shares.get(one.decision.id), (money, _source(priced)), last) for one in applied]
     rows = [row for row, _ in made]
     return Ledger(
         cluster=cluster,
@@ -111,7 +112,7 @@ def ledger_from(
         proposals=tuple(_proposal(one) for one in applied if one.state in _CHANGES and one.decision.implemented_on is None),
         counted=counted,
         currency=money,
-        price_source=_source(node_prices),
+        price_source=_source(priced),
         end=last,
     )
 
@@ -148,31 +149,11 @@ def _node_prices(raw: Raw, prices: PriceList | pd.DataFrame) -> pd.DataFrame:
     """NODE_PRICES of the nodes in the history."""
     if isinstance(prices, pd.DataFrame):
         return check(prices, NODE_PRICES)
-    return _by_capacity(raw.machines, prices)
+    return node_prices(raw.machines if len(raw.machines) else empty(NODES), prices)
 
 
-def _by_capacity(machines: pd.DataFrame, prices: PriceList) -> pd.DataFrame:
-    """NODE_PRICES from unit prices and capacity alone."""
-    if not len(machines):
-        return empty(NODE_PRICES)
-    spot = machines["capacity_type"] == "spot"
-    cpu = pd.Series(prices.cpu_hour, index=machines.index).mask(spot, prices.spot_cpu_hour)
-    memory = pd.Series(prices.memory_hour, index=machines.index).mask(spot, prices.spot_memory_hour)
-    return check(
-        machines[["node", "pool"]].assign(
-            price_hour=machines["cpu_capacity"] * cpu + machines["memory_capacity"] / 2**30 * memory,
-            cpu_hour=cpu,
-            memory_hour=memory,
-            basis="default",
-            source=prices.source,
-            matched_by="",
-        ),
-        NODE_PRICES,
-    )
-
-
-def _source(node_prices: pd.DataFrame) -> str:
-    sources = node_prices.loc[node_prices["price_hour"] > 0, "source"]
+def _source(priced: pd.DataFrame) -> str:
+    sources = priced.loc[priced["price_hour"] > 0, "source"]
     return "; ".join(dict.fromkeys(sources))
 
 
