@@ -52,7 +52,7 @@ def test_applied_exactly_and_a_node_left() -> None:
     assert (row["days_before"], row["days_after"]) == (28, 90 - 1 + 1)
     assert row["cause"] == "1 of 3 nodes left"
     assert found.totals["cluster_realised"] == pytest.approx(4.0)
-    assert found.totals["cluster_not_attributable"] == pytest.approx(0.0)
+    assert found.totals["cluster_not_attributable"] == pytest.approx(0.0, abs=1e-9)
     assert found.proposals[0]["implemented_on"] == "2026-09-01"
     assert found.proposals[0]["message"] == "the cluster has decision 0001 since 2026-09-01: set implemented_on in 0001-x.md"
 
@@ -479,6 +479,58 @@ def test_two_cuts_of_one_request_are_counted_once_each() -> None:
     assert got["applied"].tolist() == ["whole", "whole"]
     assert got["realised"].tolist() == pytest.approx([4.0, 4.0])
     assert "cut further" in got.loc["0001", "cause"]
+
+
+def test_two_cuts_of_one_request_within_weeks_share_one_baseline() -> None:
+    # 3.0 to 2.0 on day 0, 2.0 to 1.0 on day 20, 4 cores each; nodes go on days 1 and 21
+    def pods(day: int):
+        return [run("web", 4, 3.0 if day < 0 else 2.0 if day < 20 else 1.0), run("api", 4, 1.0)]
+
+    def machines(day: int):
+        return nodes(4 if day < 1 else 3 if day < 21 else 2)
+
+    two = decision(2, cut("web", 2.0, 1.0), paper=4.0, on=day_of(19))
+    found = measured(pods, machines, decision(1, cut("web", 3.0, 2.0), paper=4.0), two, days=range(-28, 61))
+    # on day 20 one node is away and both have freed as much, so half of that day is the second's, which counts from day 21 on
+    assert rows_of(found)["realised"].tolist() == pytest.approx([4.0 - 2.0 / 60, 4.0])
+    assert found.totals["cluster_not_attributable"] == pytest.approx(2.0 / 60)
+
+
+def test_a_large_deletion_leaves_no_part_for_a_change_that_frees_next_to_nothing() -> None:
+    # 40 cores are deleted, ten nodes go; the change is of 0.04 cores and gets a thousandth of them, capped at what it freed
+    def pods(day: int):
+        return [run("web", 4, 2.0 if day < 0 else 1.99), run("api", 4, 1.0), *([run("old", 40, 1.0)] if day < 0 else [])]
+
+    found = measured(pods, lambda day: nodes(13 if day < 1 else 3), decision(1, cut("web", 2.0, 1.99), paper=0.04))
+    assert rows_of(found).loc["0001", "realised"] == pytest.approx(0.04 * 40 / 40.04)
+    assert found.totals["cluster_not_attributable"] == pytest.approx(40 - 0.04 * 40 / 40.04)
+
+
+def test_one_pool_without_work_of_its_own_takes_the_clusters() -> None:
+    def machines(day: int):
+        return [*nodes(3 if day < 1 else 2), *nodes(1, "red")]
+
+    def pods(day: int):
+        return [run("web", 4, 2.0 if day < 0 else 1.0), run("api", 4, 1.0, node="red-1")]
+
+    found = measured(pods, machines, decision(1, WEB, paper=4.0))
+    assert rows_of(found).loc["0001", "realised"] == pytest.approx(4.0)
+    assert [one["message"] for one in found.findings] == [
+        "decision 0001: no workload of blue stayed as it was, so the work of the whole cluster counts there"
+    ]
+
+
+def test_pods_in_two_pools_are_measured_in_both() -> None:
+    # web frees 2 cores in each pool; a node of 4 goes in blue, none in red: 2 of 4 are capped at what was freed there
+    def machines(day: int):
+        return [*nodes(3 if day < 1 else 2), *nodes(2, "red")]
+
+    def pods(day: int):
+        new = 2.0 if day < 0 else 1.0
+        return [run("web", 2, new), run("web", 2, new, node="red-1"), run("api", 2, 1.0), run("cart", 2, 1.0, node="red-1")]
+
+    found = measured(pods, machines, decision(1, WEB, paper=4.0))
+    assert rows_of(found).loc["0001", ["realised", "nodes_before", "nodes_after"]].tolist() == pytest.approx([2.0, 5.0, 4.0])
 
 
 def test_an_empty_folder_has_an_empty_ledger() -> None:

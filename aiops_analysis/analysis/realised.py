@@ -178,7 +178,7 @@ def _terms(past: Past, pool: int, members: Sequence[Applied], cells: Sequence[Ce
     """The formula for a pool: what the nodes were, what the work asks of them, what others freed or took."""
     baseline = past.last_before(min(one.begin for one in members), BASELINE_DAYS, _REACH)
     reporting = np.any([reporting_of(past, one) for one in members], axis=0)
-    same = unchanged(past, baseline, reporting)
+    same = unchanged(past, baseline, reporting, {cell.group for cell in cells})
     own = True
     if volume is not None:
         baseline, reporting = baseline & np.isfinite(volume), reporting & np.isfinite(volume)

@@ -7,6 +7,8 @@ of them as nodes: they would call a freed node less work.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -24,8 +26,11 @@ def follows_nodes(past: Past) -> np.ndarray:
     return np.asarray(past.groups["workload_kind"].isin(_ONE_A_NODE).to_numpy(bool))
 
 
-def unchanged(past: Past, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Which workload-containers belong to workloads that did not change from some slices to others [groups]."""
+def unchanged(past: Past, before: np.ndarray, after: np.ndarray, decided: Collection[int] = ()) -> np.ndarray:
+    """Which workload-containers belong to workloads that did not change from some slices to others [groups].
+
+    decided : groups with a decision, whose workloads are left out however little they changed.
+    """
     pods = past.totals["pod_hours"]
     both = before | after
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -37,6 +42,7 @@ def unchanged(past: Past, before: np.ndarray, after: np.ndarray) -> np.ndarray:
             steady &= ~(high - low > _SAME * high)
     in_before, in_after = (pods[:, mask].sum(axis=1) > 0 for mask in (before, after))
     never = ~in_before & ~in_after  # a container of another time says nothing
+    steady &= ~np.isin(np.arange(len(pods)), list(decided))
     fine = pd.Series((in_before & in_after & steady) | never)
     keys = [past.groups[name] for name in _WORKLOAD]
     whole = fine.groupby(keys).transform("all").to_numpy(bool)
