@@ -335,7 +335,8 @@ def price_effect(past: Past, terms: Terms, mask: np.ndarray) -> float:
     """(price now - price in the baseline period) x node-hours now [currency / month], never a saving."""
     hours = float(past.hours[mask].sum())
     paid = float(past.cost[terms.pool][mask].sum())
-    return (paid - terms.price * float(terms.nodes[mask].sum())) * HOURS_PER_MONTH / hours if hours > 0 else math.nan
+    effect = (paid - terms.price * float(terms.nodes[mask].sum())) * HOURS_PER_MONTH / hours if hours > 0 else math.nan
+    return 0.0 if abs(effect) < _NOTHING else effect
 
 
 def cluster_line(past: Past, shares: Sequence[Share], volume: pd.Series | None = None) -> Line | None:
