@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
-from aiops_analysis.workflows.ledger import Ledger, ledger_from
+from aiops_analysis.workflows.ledger import Ledger, ledger_from, savings_rows
 from tests.ledger_history import CORE, CUT, NodeOf, choice, cut, day_of, decision, folder_of, in_memory, nodes, run
 
 DAYS = range(-28, 91)
@@ -445,6 +445,13 @@ def test_a_raise_costs_what_nodes_came_for_it() -> None:
     assert rows_of(found).loc["0001", ["realised", "gap", "paper_now"]].tolist() == pytest.approx([-4.0, 0.0, -4.0])
 
 
+def test_a_node_that_left_although_requests_were_raised_is_not_attributable() -> None:
+    found = measured(shop(1.0, 1.5), lambda day: nodes(3 if day < 1 else 2), decision(1, cut("web", 1.0, 1.5), paper=-2.0))
+    row = rows_of(found).loc["0001"]
+    assert (row["outcome"], row["realised"], row["gap"]) == ("not attributable", 0.0, -2.0)
+    assert found.totals["cluster_not_attributable"] == pytest.approx(4.0)
+
+
 def test_a_change_that_was_there_before_its_record_is_followed_back() -> None:
     late = decision(1, WEB, paper=4.0, on=CUT + timedelta(days=10))
     row = rows_of(measured(shop(), lambda day: nodes(3 if day < 1 else 2), late)).loc["0001"]
@@ -531,6 +538,18 @@ def test_pods_in_two_pools_are_measured_in_both() -> None:
 
     found = measured(pods, machines, decision(1, WEB, paper=4.0))
     assert rows_of(found).loc["0001", ["realised", "nodes_before", "nodes_after"]].tolist() == pytest.approx([2.0, 5.0, 4.0])
+
+
+def test_the_number_realised_as_rows_of_savings() -> None:
+    young = decision(2, cut("app", 2.0, 1.0), paper=1.0)
+    found = measured(shop(), lambda day: nodes(3 if day < 1 else 2), decision(1, WEB, paper=4.0), young)
+    rows = savings_rows(found).set_index(["scope", "name"])
+    assert rows["amount"].tolist() == pytest.approx([4.0, 4.0, math.nan], nan_ok=True)
+    assert rows["grade"].tolist() == ["high", "high", "refused"]
+    assert rows.loc[("cluster", "prod"), "condition"] == "1 of 2 accepted decisions are measured, by node-hours"
+    assert rows.loc[("decision", "0001"), "condition"] == "measured: 1 of 3 nodes left"
+    nothing = savings_rows(measured(shop(), lambda _: nodes(3), days=range(3)))
+    assert (len(nothing), math.isnan(nothing["amount"].item()), nothing["grade"].item()) == (1, True, "refused")
 
 
 def test_an_empty_folder_has_an_empty_ledger() -> None:

@@ -20,17 +20,18 @@ from aiops_analysis.analysis.realised import BASELINE_DAYS, HORIZONS, LEAST_DAYS
 from aiops_analysis.core.decision import Decision
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.pricing import PriceList
-from aiops_analysis.core.schema import NODES, blank, check, empty
-from aiops_analysis.core.schema_money import LEDGER, NODE_PRICES
+from aiops_analysis.core.schema import GRADES, NODES, blank, check, empty
+from aiops_analysis.core.schema_money import LEDGER, NODE_PRICES, SAVINGS
 from aiops_analysis.core.window import last_whole_day
 from aiops_analysis.history.store import Store
 from aiops_analysis.sources.records import Folder, read_folder
 from aiops_analysis.workflows.slices import Raw, read_slices, to_past
 
-__all__ = ["Ledger", "ledger_from", "ledger_of"]
+__all__ = ["Ledger", "ledger_from", "ledger_of", "savings_rows"]
 
 _REACH = 90 + BASELINE_DAYS  # days before a record that are read: the baseline, and a change that was there before its record
 _CHANGES = ("whole", "partly")
+_KNOWN = ("measured", "not attributable")
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,35 @@ def _parts(made: Sequence[tuple[Mapping[str, object], Mapping[str, float]]]) -> 
     rows = [(str(row["record"]), part, PARTS[part], amount) for row, gap in made for part, amount in gap.items()]
     kinds = {"record": "str", "part": "str", "what": "str", "amount": "float64"}
     return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
+
+
+def savings_rows(ledger: Ledger) -> pd.DataFrame:
+    """The ledger as SAVINGS rows of the number realised: the cluster's sum over its measured decisions, then each decision."""
+    rows = [
+        {
+            "number": "realised",
+            "scope": "decision",
+            "name": row.record,
+            "amount": row.realised,
+            "condition": f"{row.outcome}: {row.cause}",
+            "grade": _grade(row.outcome, row.days_after),
+        }
+        for row in ledger.rows.itertuples()
+    ]
+    measured = ledger.totals["measured"]
+    said = f"{measured:.0f} of {ledger.totals['records']:.0f} accepted decisions are measured, by node-hours"
+    grades = [str(row["grade"]) for row in rows if row["grade"] != "refused"]
+    whole = {"number": "realised", "scope": "cluster", "name": ledger.cluster, "amount": ledger.totals["realised"], "condition": said}
+    whole["grade"] = max(grades, key=GRADES.index) if measured and grades else "refused"
+    frame = pd.DataFrame([whole, *rows]).assign(currency=ledger.currency, price_source=ledger.price_source)
+    return check(frame, SAVINGS)
+
+
+def _grade(outcome: str, days: int) -> str:
+    """high from 30 measured days on, medium from 14 on, refused where nothing is known; what was not applied is known well."""
+    if outcome == "not applied":
+        return "high"
+    return "refused" if outcome not in _KNOWN else "high" if days >= HORIZONS[0] else "medium"
 
 
 def _in_one_currency(decisions: Sequence[Decision], currency: str) -> tuple[list[Decision], list[Mapping[str, object]]]:
@@ -248,7 +278,7 @@ def _not_yet(past: Past, share: Share, last: date) -> tuple[str, str] | None:
 def _totals(rows: Sequence[Mapping[str, object]], line: Line | None) -> dict[str, float]:
     """Sums per month. Promises that nobody applied, or that are not measured yet, are no gap."""
     frame = pd.DataFrame(list(rows), columns=list(LEDGER.columns))
-    measured = frame[frame["outcome"].isin(["measured", "not attributable"])]
+    measured = frame[frame["outcome"].isin(_KNOWN)]
     sums = {
         "records": float(len(frame)),
         "measured": float(len(measured)),
