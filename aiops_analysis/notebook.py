@@ -23,6 +23,7 @@ from aiops_analysis.settings import Settings, bundled, load
 if TYPE_CHECKING:
     import pandas as pd
 
+    from aiops_analysis.core.pricing import PriceList
     from aiops_analysis.evidence.record import Record
     from aiops_analysis.sources.prometheus import Prometheus
     from aiops_analysis.sources.promql import Scope
@@ -120,6 +121,16 @@ class Run:
     def names(self) -> Mapping[str, str]:
         """The server's own names of metrics, by their usual ones."""
         return self.settings.prometheus.names
+
+    @property
+    def prices(self) -> PriceList:
+        """The prices of the settings: a price sheet, a public list, or OpenCost's defaults."""
+        return self.settings.price_list()
+
+    @property
+    def billing(self) -> Path | None:
+        """The billing export of the settings; None when there is none."""
+        return self.settings.billing
 
     @property
     def beside(self) -> Beside:

@@ -191,6 +191,27 @@ def test_a_rejection_on_disk_keeps_its_row_quiet_and_speaks_again(tmp_path: Path
     assert decided(frame(), tmp_path, "prod", TODAY)[0]["decided"].tolist() == [""]
 
 
+def test_a_decided_no_stays_quiet_until_it_expires_or_the_data_changes(tmp_path: Path) -> None:
+    written(tmp_path, of=basis(cpu()))
+    decide(tmp_path, 1, Verdict("rejected", "A", date(2026, 11, 26), GUARD))  # with a reason and an expiry date
+
+    def said(rows: pd.DataFrame, day: date) -> tuple[list[str], list[str]]:
+        found, findings = decided(rows, tmp_path, "demo", day)
+        return found["decided"].tolist(), [str(one["message"]) for one in findings]
+
+    assert said(frame(), date(2026, 11, 27)) == (["0001"], [])
+    assert said(frame(), GUARD.expires) == (["0001"], [])
+    quiet_no_more, (message,) = said(frame(), date(2027, 1, 1))
+    assert quiet_no_more == [""]
+    assert message.endswith("speaks again, rejected on 2026-11-26: kept quiet through 2026-12-31, which is over")
+    # the data changes: another request in the cluster, another recommendation, usage above the request
+    for changed in (frame(now=0.8), frame(then=0.2), frame(p95=0.6, then=0.9, change="increase")):
+        quiet_no_more, messages = said(changed, date(2026, 11, 27))
+        assert (quiet_no_more, len(messages)) == ([""], 1)
+    # figures that move without that do not
+    assert said(frame(p95=0.06, paper=25.0, replicas=3.0), date(2026, 11, 27)) == (["0001"], [])
+
+
 def test_f51_a_broken_record_is_a_finding_and_decides_nothing(tmp_path: Path) -> None:
     made = written(tmp_path, of=basis(cpu()))
     decide(tmp_path, 1, Verdict("rejected", "A", date(2026, 11, 26), GUARD))

@@ -39,6 +39,8 @@ NEIGHBOURS = {
     # what can be banked, in its parts
     *(("analysis", f"analysis.{part}") for part in ("fleet", "pools", "node_autoscaler", "drain", "pool_need")),
     *(("analysis", f"analysis.packing_{part}") for part in ("dot", "exact", "fit", "homes", "rules", "why")),
+    # realised savings in their parts
+    *(("analysis", f"analysis.{part}") for part in ("past", "applied", "work", "realised")),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),
@@ -62,6 +64,9 @@ NEIGHBOURS = {
     *(("sources", f"sources.focus_{part}") for part in ("columns", "files", "kinds", "repeats", "rows")),
     ("analysis.billed", "analysis.provider_ids"),
     ("workflows.pricing", "workflows.billing"),
+    *(("sources.prices", f"sources.{part}") for part in ("price_cells", "price_lists", "price_sheet")),
+    *((f"sources.{part}", "sources.price_cells") for part in ("price_lists", "price_sheet")),
+    *(("workflows", f"workflows.{part}") for part in ("costs", "pricing", "pods", "nodes_packed", "ledger", "slices")),
     ("sources.prometheus", "sources.http"),
     ("sources.prometheus", "sources.matrices"),
     ("sources.prometheus", "sources.session"),

@@ -10,13 +10,12 @@ import pandas as pd
 from aiops_analysis.analysis.allocation import init_floor
 from aiops_analysis.analysis.priority import priorities
 from aiops_analysis.core.errors import UsageError
+from aiops_analysis.core.pricing import HOURS_PER_MONTH, OPENCOST
 from aiops_analysis.core.reasons import Code, Reason
-from aiops_analysis.core.schema import RECOMMENDATIONS, check
+from aiops_analysis.core.schema import GROUP, RECOMMENDATIONS, check
 from aiops_analysis.core.units import GIB
 
 __all__ = ["DEFAULT_PRICES", "HOURS_PER_MONTH", "PriceBook", "paper", "split_node_price"]
-
-HOURS_PER_MONTH = 730.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class PriceBook:
 
 
 #: OpenCost's configs/default.json, which is based on Google Cloud's us-central1.
-DEFAULT_PRICES = PriceBook("opencost-default", "OpenCost default prices (Google Cloud us-central1, on demand)", "USD", 0.031611, 0.004237)
+DEFAULT_PRICES = PriceBook(OPENCOST.name, OPENCOST.source, OPENCOST.currency, OPENCOST.cpu_hour, OPENCOST.memory_hour)
 
 
 def split_node_price(price_hour: float, cpu: float, gib: float, prices: PriceBook = DEFAULT_PRICES) -> tuple[float, float]:
@@ -51,17 +50,19 @@ def split_node_price(price_hour: float, cpu: float, gib: float, prices: PriceBoo
     return ratio * memory, memory
 
 
-def paper(recommendations: pd.DataFrame, prices: PriceBook) -> pd.DataFrame:
+def paper(recommendations: pd.DataFrame, prices: PriceBook, unit: pd.Series | None = None) -> pd.DataFrame:
     """RECOMMENDATIONS with money: ``unit_price``, ``request_cost``, ``paper``, ``paper_rule`` and ``priority`` filled.
 
     paper = (request today - guarded request) x mean running replicas x unit price; negative when more is needed, 0 for keep, NaN for a
     refused row, and for an init container, which asks only while nothing else of its pod runs; where that asks for more than the rest of
-    the pod, a lower request saves only down to it (methods.md A9). Today's request is the limit where only that is set (as Kubernetes
+    the pod, a lower request saves only down to it (methods.md A9).
+    unit : hourly price of a row's core or GiB by namespace, workload_kind, workload, container and resource, where it is known better
+    than by the book; a NaN in it is a row without a price. Today's request is the limit where only that is set (as Kubernetes
     does) and 0 where nothing is. Without a usable price the money is NaN, never 0, and the row says ``no_price``. Raises SchemaError.
     """
     frame = check(recommendations, RECOMMENDATIONS)
     frame, shares = _beside_init(frame)
-    price = frame["resource"].map({name: prices.unit_price(name) for name in ("cpu", "memory")}).astype("float64")
+    price = _prices_of(frame, prices, unit)
     amount = frame["resource"].map({"cpu": 1.0, "memory": 1 / GIB}).astype("float64") * frame["replicas"]
     today = frame["current_request"].fillna(frame["current_limit"]).fillna(0.0)
     unpriced = price.isna()
@@ -77,6 +78,16 @@ def paper(recommendations: pd.DataFrame, prices: PriceBook) -> pd.DataFrame:
         reasons=pd.Series(reasons, index=frame.index, dtype="object"),
     )
     return check(priced.assign(priority=priorities(priced)), RECOMMENDATIONS)
+
+
+def _prices_of(frame: pd.DataFrame, prices: PriceBook, unit: pd.Series | None) -> pd.Series:
+    """Price of a core or a GiB of each row [currency / month]."""
+    price = frame["resource"].map({name: prices.unit_price(name) for name in ("cpu", "memory")}).astype("float64")
+    if unit is None or not len(frame):
+        return price
+    keys = pd.MultiIndex.from_frame(frame[[*GROUP, "resource"]])
+    own = pd.Series(unit.reindex(keys).to_numpy(float) * HOURS_PER_MONTH, index=frame.index)
+    return own.where(own > 0).where(keys.isin(unit.index), price)
 
 
 def _beside_init(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
@@ -112,4 +123,6 @@ def _dominated(share: float) -> Reason:
 def _no_price(resource: str, prices: PriceBook) -> Reason:
     given = prices.cpu_hour if resource == "cpu" else prices.memory_hour
     message = f"{prices.source} has no usable {resource} price ({given:g} an hour): no money is shown."
+    if math.isfinite(prices.unit_price(resource)):
+        message = "Nothing prices the nodes it runs on: no money is shown."
     return Reason(Code.NO_PRICE, message, {"price_hour": given, "source": prices.source})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aiops_analysis.cli.session import (
+    BillingOption,
     ClusterOption,
     DaysOption,
     DebugOption,
@@ -15,11 +16,14 @@ from aiops_analysis.cli.session import (
     HistoryOption,
     JsonOption,
     PolicyOption,
+    PricesOption,
     session_of,
 )
 from aiops_analysis.core.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
+    from aiops_analysis.analysis.savings import PriceBook
+    from aiops_analysis.core.window import Window
     from aiops_analysis.history.store import Store
     from aiops_analysis.settings import Settings
     from aiops_analysis.workflows.review import Review
@@ -38,6 +42,8 @@ def recommend(
     end: EndOption = None,
     days: DaysOption = None,
     policy: PolicyOption = None,
+    prices: PricesOption = None,
+    billing: BillingOption = None,
     layout: Annotated[
         str, typer.Option("--format", metavar="NAME", help="table; krr or krr-csv: JSON or csv-raw of Robusta KRR, for what reads that.")
     ] = _TABLE,
@@ -54,7 +60,8 @@ def recommend(
     session = session_of(context)
     if layout not in (_TABLE, _KRR, _KRR_CSV):
         raise UsageError(f"--format is {layout!r}, expected {_TABLE}, {_KRR} or {_KRR_CSV} (--json for our own)")
-    _, found = reviewed(session.settings(cluster=cluster, history=history, policy=policy), days=days, end=end)
+    settings = session.settings(cluster=cluster, history=history, policy=policy, prices=prices, billing=billing)
+    _, found = reviewed(settings, days=days, end=end)
     if layout != _TABLE or as_json:
         written = {
             _KRR: lambda: krr_json(found.recommendations, found.policy.as_dict()),
@@ -75,7 +82,6 @@ def reviewed(settings: Settings, *, days: str | None, end: str | None, decisions
     from datetime import UTC, datetime, timedelta
 
     from aiops_analysis.analysis.policy import policy_of
-    from aiops_analysis.analysis.savings import DEFAULT_PRICES
     from aiops_analysis.cli.setup import days_of, end_of
     from aiops_analysis.history.store import open_store
     from aiops_analysis.workflows.review import Beside, monthly, review_window
@@ -84,7 +90,18 @@ def reviewed(settings: Settings, *, days: str | None, end: str | None, decisions
     store = open_store(settings.history_root, settings.cluster_name)
     last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
     window = review_window(store, days=days_of(days) or _DAYS, last=last)
-    return store, monthly(store, window, chosen, DEFAULT_PRICES, Beside(adr_dir=settings.records if decisions else None))
+    return store, monthly(store, window, chosen, _book(settings, store, window), Beside(adr_dir=settings.records if decisions else None))
+
+
+def _book(settings: Settings, store: Store, window: Window) -> PriceBook:
+    """Unit prices of the cluster: the default ones, unless the settings name prices or a bill."""
+    from aiops_analysis.analysis.savings import DEFAULT_PRICES
+    from aiops_analysis.workflows.pricing import priced
+
+    prices = settings.price_list()
+    if settings.prices is None and settings.billing is None:
+        return DEFAULT_PRICES
+    return priced(store, window, prices, settings.billing, currency=settings.currency).book
 
 
 def policy_text(settings: Settings) -> str:

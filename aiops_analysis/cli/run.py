@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiops_analysis.cli.session import (
+    BillingOption,
     ClusterOption,
     DaysOption,
     DebugOption,
@@ -17,6 +18,7 @@ from aiops_analysis.cli.session import (
     InsecureOption,
     JsonOption,
     PolicyOption,
+    PricesOption,
     PrometheusOption,
     Session,
     session_of,
@@ -25,8 +27,9 @@ from aiops_analysis.core.errors import UsageError
 
 if TYPE_CHECKING:
     from aiops_analysis.runner import RunResult
+    from aiops_analysis.settings import Settings
 
-__all__ = ["joined_pairs", "run"]
+__all__ = ["check_money", "joined_pairs", "run"]
 
 _PAIR = ("-p", "--parameter")
 
@@ -44,6 +47,8 @@ def run(
     end: EndOption = None,
     days: DaysOption = None,
     policy: PolicyOption = None,
+    prices: PricesOption = None,
+    billing: BillingOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,  # noqa: ARG001 - read before the verb starts
@@ -63,10 +68,20 @@ def run(
         history=history,
         reports=reports,
         policy=given.get("policy") or None,
+        prices=prices,
+        billing=billing,
         insecure=insecure,
     )
+    check_money(settings)
     result = run_notebook(notebook, given, settings=settings, progress=sys.stderr.isatty() and not as_json)
     _report(session, result, as_json)
+
+
+def check_money(settings: Settings) -> None:
+    """Raises UsageError for prices that cannot be read and a bill that is not there, before anything else takes its time."""
+    settings.price_list()
+    if settings.billing is not None and not settings.billing.exists():
+        raise UsageError(f"the billing export {settings.billing} is not there")
 
 
 def _report(session: Session, result: RunResult, as_json: bool) -> None:

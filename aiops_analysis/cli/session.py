@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiops_analysis.settings import Settings
 
 __all__ = [
+    "BillingOption",
     "ClusterOption",
     "DaysOption",
     "DebugOption",
@@ -26,6 +27,7 @@ __all__ = [
     "InsecureOption",
     "JsonOption",
     "PolicyOption",
+    "PricesOption",
     "PrometheusOption",
     "Session",
     "session_of",
@@ -43,6 +45,10 @@ EndOption = Annotated[
     str | None, typer.Option("--end", metavar="DATE", help="ISO date at whose midnight (UTC) the window ends [newest whole day].")
 ]
 PolicyOption = Annotated[str | None, typer.Option("--policy", metavar="NAME", help="Sizing policy: seed, krr, vpa, or a .toml file.")]
+PricesOption = Annotated[
+    str | None, typer.Option("--prices", metavar="FILE", help="Price sheet (TOML, CSV) or public price list [OpenCost's defaults].")
+]
+BillingOption = Annotated[str | None, typer.Option("--billing", metavar="FILE", help="FOCUS billing export; beats the prices.")]
 InsecureOption = Annotated[bool, typer.Option("--insecure", help="Do not verify the server's certificate, this once.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Exactly one JSON document on stdout, also for an error.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

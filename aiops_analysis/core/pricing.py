@@ -19,7 +19,7 @@ class PriceRow:
     The most specific matching row wins: one node before a pool, a pool before a type, then zone, region, capacity type.
     """
 
-    price_hour: float  # [currency / hour] of the whole machine
+    price_hour: float  # [currency / hour] of the whole machine; NaN where the row gives unit prices instead
     instance_type: str = ""  # compared without regard to case
     region: str = ""
     zone: str = ""
@@ -32,6 +32,8 @@ class PriceRow:
     memory_gib: float = math.nan  # [GiB]
     committed_nodes: int = 0  # machines of this row that are paid for until ``committed_until``, used or not
     committed_until: date | None = None
+    cpu_hour: float = math.nan  # [currency per core and hour] where machines are sold by core and GiB
+    memory_hour: float = math.nan  # [currency per GiB and hour]
 
 
 @dataclass(frozen=True, slots=True)

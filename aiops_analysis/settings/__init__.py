@@ -19,6 +19,7 @@ from aiops_analysis.core.errors import SettingsError
 from aiops_analysis.core.redact import Redactor, strip_credentials
 
 if TYPE_CHECKING:
+    from aiops_analysis.core.pricing import PriceList
     from aiops_analysis.sources.http import AwsKeys, Server
     from aiops_analysis.sources.promql import Scope
 
@@ -68,6 +69,9 @@ class Settings:
     days: int = 30  # how far back a pull goes [UTC days]
     namespaces: tuple[str, ...] = ()
     adr_dir: Path = Path("docs/adr")
+    prices: Path | None = None  # a price sheet or a public price list; None: default prices
+    billing: Path | None = None  # a billing export
+    currency: str = ""  # that figures must be in, "" for that of the prices
     helm: Mapping[str, str] = field(
         default_factory=dict
     )  # "namespace/Kind/workload/container" -> path of its resources in a chart's values
@@ -102,6 +106,22 @@ class Settings:
         if self.demo and "adr_dir" not in self.origins and not self.adr_dir.is_dir():
             return bundled("demo") / "adr"
         return self.adr_dir
+
+    def price_list(self) -> PriceList:
+        """The prices of these settings, OpenCost's defaults where none are named; in the currency of the settings.
+
+        Raises UsageError for a file that is no price list, and SettingsError for prices in another currency.
+        """
+        from aiops_analysis.core.pricing import OPENCOST
+        from aiops_analysis.sources.prices import read_prices
+
+        found = read_prices(self.prices, currency=self.currency or OPENCOST.currency) if self.prices else OPENCOST
+        # without prices of one's own a bill may be in the currency that is asked for
+        if self.currency and found.currency != self.currency and (self.prices or not self.billing):
+            where = self.origins.get("currency", "set")
+            hint = "give prices in it with --prices" if not self.prices else "a report has one currency"
+            raise SettingsError(f"{found.source} is in {found.currency}, but the currency is {self.currency} ({where}); {hint}")
+        return found
 
     def server(self, environ: Mapping[str, str] | None = None) -> Server | None:
         """The server to ask, with its credentials; None when no URL is set.
@@ -239,7 +259,8 @@ def from_plain(plain: Mapping[str, Any]) -> Settings:
     values["config_file"] = Path(values["config_file"]) if values.get("config_file") else None
     for name, default in (("reports", "reports"), ("adr_dir", "docs/adr")):
         values[name] = home / Path(values.get(name) or default).expanduser()
-    values["history"] = home / Path(values["history"]).expanduser() if values.get("history") else None
+    for name in ("history", "prices", "billing"):
+        values[name] = home / Path(values[name]).expanduser() if values.get(name) else None
     return Settings(**values)
 
 

@@ -97,6 +97,9 @@ class _Model(BaseSettings):
     days: int = Field(default=30, ge=1, le=1100)
     namespaces: list[str] = Field(default_factory=list)
     adr_dir: str = "docs/adr"
+    prices: str = ""
+    billing: str = ""
+    currency: str = Field(default="", pattern=r"^([A-Z]{3})?$")
     helm: dict[str, str] = Field(default_factory=dict)
     hours: _Hours = Field(default_factory=_Hours)
     nodes: _Nodes = Field(default_factory=_Nodes)
@@ -164,7 +167,7 @@ def read_file(path: Path) -> dict[str, Any]:
     for table, key in (
         (data, "history"),
         (data, "reports"),
-        (data, "adr_dir"),
+        *((data, name) for name in ("adr_dir", "prices", "billing")),
         *((data.get("prometheus", {}), name) for name in _FILES),
     ):
         if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
