@@ -39,10 +39,12 @@ class Fit:
 def pack(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], *, order: str = "dot") -> Packing:
     """Nodes for all pods; the nodes of a pool's ``least`` come first but are not in the answer while they are empty.
 
-    ``order``: "dot" fills one node after the other by the dot product and is the smallest known here; "cpu" takes the pods by cpu, then
-    memory, the largest first, to the first node with room, as Karpenter does. Where kinds differ, "dot" is tried with the kinds ranked by
-    what all pods need and by what each pod needs, and where nodes run out pod by pod as well: the fewest unplaced pods, then the lowest
-    price, then the fewest nodes win. Raises SchemaError for keys that come twice, numbers below 0 and an unknown order.
+    ``order``: "dot" fills one node after the other by the dot product and is the smallest; "cpu" takes the pods by cpu, then
+    memory, the largest first, to the first node with room, as Karpenter does. "dot" is tried with and without weights of demand; where
+    kinds differ, with these ranked by what all pods need and by what each pod needs, and where nodes run out pod by pod as well: the fewest
+    unplaced pods, then the lowest price, then the fewest nodes win.
+
+    Raises SchemaError for keys that come twice, numbers below 0 and an unknown order.
     """
     problem = problem_of(shapes, kinds)
     counts = {shape.key: shape.count for shape in shapes}
@@ -53,9 +55,9 @@ def pack(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], *, order: str = 
         return _answer(state)
     if order != "dot":
         raise SchemaError(f"the order of a packing is {ascii(order)[:40]}, expected dot or cpu")
-    tries = [_by_dot(problem, counts, own=False)]
+    tries = [_by_dot(problem, counts), _by_dot(problem, counts, even=True)]
     if 1 < len(kinds) <= _RANKED:
-        tries.append(_by_dot(problem, counts, own=True))
+        tries += [_by_dot(problem, counts, own=True), _by_dot(problem, counts, own=True, even=True)]
     if any(state.unplaced for state in tries) and any(kind.most is not None for kind in kinds):
         state = State(problem, counts)
         place_in_order(state, by_share(state), Homes(state))
@@ -66,9 +68,9 @@ def pack(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], *, order: str = 
 _RANKED = 32  # kinds up to which a ranking for every shape is worth its time
 
 
-def _by_dot(problem: Problem, counts: Mapping[str, int], *, own: bool) -> State:
+def _by_dot(problem: Problem, counts: Mapping[str, int], *, own: bool = False, even: bool = False) -> State:
     state = State(problem, counts)
-    fill_nodes(state, Homes(state, own=own))
+    fill_nodes(state, Homes(state, own=own), even=even)
     return _finished(state)
 
 
