@@ -59,18 +59,28 @@ def pack(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], *, order: str = 
     if 1 < len(kinds) <= _RANKED:
         tries += [_by_dot(problem, counts, own=True), _by_dot(problem, counts, own=True, even=True)]
     if any(state.unplaced for state in tries) and any(kind.most is not None for kind in kinds):
-        state = State(problem, counts)
-        place_in_order(state, by_share(state), Homes(state))
-        tries.append(_finished(state))
+        tries += [_by_pod(problem, counts, choose) for choose in ("first", "alike")]
     return _answer(min(tries, key=_cost))
 
 
+_AT_ONCE = 5000  # nodes
 _RANKED = 32  # kinds up to which a ranking for every shape is worth its time
 
 
 def _by_dot(problem: Problem, counts: Mapping[str, int], *, own: bool = False, even: bool = False) -> State:
     state = State(problem, counts)
     fill_nodes(state, Homes(state, own=own), even=even)
+    return _finished(state)
+
+
+def _by_pod(problem: Problem, counts: Mapping[str, int], choose: str) -> State:
+    """The hardest pods first; "alike" looks at all nodes there are at once, so that what they lack is shared out."""
+    state = State(problem, counts)
+    if choose == "alike" and sum(kind.most or 0 for kind in problem.kinds) <= _AT_ONCE:
+        for kind, one in enumerate(problem.kinds):
+            for _ in range(one.most or 0):
+                state.open(kind, state.zones_left(kind)[0])
+    place_in_order(state, by_share(state), Homes(state), choose=choose)
     return _finished(state)
 
 
@@ -174,7 +184,7 @@ def fits(
     hopeless = too_much(first)
     for order, best in ((by_share, True), (by_cpu, False)):
         state = first if best else _with_nodes(problem, counts, there)
-        place_in_order(state, order(state), None, best=best)
+        place_in_order(state, order(state), None, choose="least" if best else "first")
         _level(state)
         if not state.unplaced or hopeless:
             return Fit(not state.unplaced, _answer(state), proved=True)
