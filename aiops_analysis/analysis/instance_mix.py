@@ -157,7 +157,10 @@ def _programme(kinds: Sequence[NodeKind], demand: npt.NDArray[np.float64], most_
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     count = len(kinds)
-    scaled = np.vstack([_scaled(kinds, demand), np.full(count, 1.0 / least)])
+    # a large node is full when its slots are: it holds no more of anything than its slots times the mean pod
+    mean = demand / max(float(demand[2]), 1.0)
+    room = np.minimum(_room(kinds), _room(kinds)[2] * mean[:, None])
+    scaled = np.vstack([room / np.maximum(demand, 1.0)[:, None], np.full(count, 1.0 / least)])
     needs = np.append(np.where(demand > 0, 1.0, 0.0), 1.0)
     # so many nodes of one type alone would be enough
     alone = np.ceil((needs[:, None] / scaled).max(axis=0))
