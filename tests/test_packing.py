@@ -289,6 +289,15 @@ def test_room_that_is_too_little_is_proof() -> None:
     assert found.packing.unplaced == {"a": 1}
 
 
+def test_full_nodes_are_passed_over_and_still_count_for_zones() -> None:
+    full = [room(f"full-{n}", 5, zones=("b",)) for n in range(3)]
+    assert fits([PodShape("a", 1, 10, 0)], [*full, room("x", 10)]).packing.nodes == (Placed("x", "", {"a": 1}),)
+    # zone b has nodes, if full ones: with a pod in a already, a second there would be two ahead
+    spread = PodShape("a", 1, 10, 0, skew=1)
+    assert not fits([spread], [*full, room("x", 100, zones=("a",))], held={"x": {"a": 1}})
+    assert fits([spread], [room("x", 100, zones=("a",))], held={"x": {"a": 1}})
+
+
 def test_the_search_finds_what_the_quick_orders_miss() -> None:
     # 6 + 4 and 5 + 3 + 2 fill 10 and 10; the best fit of 5 after 6 + 4 is fine, so make it hard: 10 and 9 for 5, 4, 4, 3, 3
     shapes = [PodShape("five", 1, 5, 0), PodShape("four", 2, 4, 0), PodShape("three", 2, 3, 0)]

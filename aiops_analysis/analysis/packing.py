@@ -179,6 +179,7 @@ def fits(
     """
     counts = {shape.key: shape.count for shape in shapes}
     there = held or {}
+    free = _useful(shapes, free)
     problem = problem_of(shapes, free, [*rules, *_unknown(there, {*counts, *(rule.key for rule in rules)})])
     first = _with_nodes(problem, counts, there)
     hopeless = too_much(first)
@@ -195,6 +196,14 @@ def fits(
             return Fit(True, _answer(full), proved=True)
         return Fit(False, _answer(state), proved=found is not None)
     return Fit(False, _answer(state), proved=False)
+
+
+def _useful(shapes: Sequence[PodShape], free: Sequence[NodeKind]) -> Sequence[NodeKind]:
+    """The nodes with room for the least of each resource; all of them where zones or companions on the others count."""
+    if not shapes or any(shape.skew or shape.most_per_zone or shape.beside for shape in shapes):
+        return free
+    cpu, memory = min(shape.cpu for shape in shapes), min(shape.memory for shape in shapes)
+    return [node for node in free if node.cpu >= cpu and node.memory >= memory and node.pods > 0] or free
 
 
 _SEARCHED = 12  # pods up to which every way is tried
