@@ -104,7 +104,10 @@ def _level(state: State) -> None:
             skew, domains = state.problem.shapes[shape].skew, state.problem.domains[shape]
             if not skew or not domains:
                 continue
-            lowest = min(int(state.zone_count[shape, zone]) for zone in domains)
+            counts = [int(state.zone_count[shape, zone]) for zone in domains]
+            lowest = min(counts)
+            if max(counts) - lowest <= skew:
+                continue
             for node in reversed(state.nodes):
                 over = int(state.zone_count[shape, node.zone]) - lowest - skew
                 own = node.pods.get(shape, 0) - node.held.get(shape, 0)
