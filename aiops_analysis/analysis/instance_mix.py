@@ -62,13 +62,14 @@ def cheapest_mix(
         return Mix(why=_none(wanted, types))
     free = [replace(shape, kinds=None) for shape in wanted]
     demand = np.array([sum(s.count * size for s, size in zip(wanted, sizes, strict=True)) for sizes in _sizes(wanted)], dtype=np.float64)
-    bound = _bound(kinds, demand)
+    least = max(-(-s.count // s.most_per_node) for s in wanted if s.most_per_node) if any(s.most_per_node for s in wanted) else 1
+    bound = _bound(kinds, demand, least)
     mixes: list[Mix] = []
     for few in range(1, min(most_types, len(kinds)) + 1):
-        chosen = _programme(kinds, demand, few)
+        chosen = _programme(kinds, demand, few, least)
         if chosen is not None:
             mixes.append(_mix(free, [replace(kind, most=None) for kind in chosen], bound, 0))
-    mixes += _as_proposed(free, kinds, demand, most_types, bound)
+    mixes += _as_proposed(free, kinds, demand, most_types, least, bound)
     good = [mix for mix in mixes if not mix.why]
     if good:
         return min(good, key=lambda mix: (mix.price_hour, len(mix.nodes)))
@@ -76,11 +77,11 @@ def cheapest_mix(
 
 
 def _as_proposed(
-    shapes: Sequence[PodShape], kinds: Sequence[NodeKind], demand: npt.NDArray[np.float64], most_types: int, bound: float
+    shapes: Sequence[PodShape], kinds: Sequence[NodeKind], demand: npt.NDArray[np.float64], most_types: int, least: int, bound: float
 ) -> list[Mix]:
     """The mix with just the nodes that the programme proposes, the demand raised until the pods fit; empty when they never do."""
     for raised in range(_RAISES + 1):
-        chosen = _programme(kinds, demand * _RAISE**raised, most_types)
+        chosen = _programme(kinds, demand * _RAISE**raised, most_types, least)
         mix = _mix(shapes, chosen, bound, raised) if chosen is not None else None
         if mix is not None and not mix.why:
             return [mix]
@@ -124,8 +125,8 @@ def _candidates(shapes: Sequence[PodShape], types: pd.DataFrame, daemons: tuple[
 
 
 def _none(shapes: Sequence[PodShape], types: pd.DataFrame) -> str:
-    priced = types[pd.to_numeric(types["price"], errors="coerce") > 0]
-    if priced.empty:
+    prices = pd.to_numeric(types["price"], errors="coerce")
+    if not ((prices > 0) & (prices < math.inf)).any():
         return "none of the instance types has a price"
     largest = max(shapes, key=lambda s: (s.cpu, s.memory))
     return f"no instance type with a price takes the largest pod of {largest.key} beside its DaemonSets"
@@ -140,22 +141,27 @@ def _scaled(kinds: Sequence[NodeKind], demand: npt.NDArray[np.float64]) -> npt.N
     return _room(kinds) / np.maximum(demand, 1.0)[:, None]
 
 
-def _bound(kinds: Sequence[NodeKind], demand: npt.NDArray[np.float64]) -> float:
+def _bound(kinds: Sequence[NodeKind], demand: npt.NDArray[np.float64], least: int) -> float:
     """The price of the linear programme over all candidates, DaemonSets off; no mix of whole nodes is cheaper."""
     from scipy.optimize import linprog
 
     needs = np.where(demand > 0, 1.0, 0.0)
-    found = linprog([k.price_hour for k in kinds], A_ub=-_scaled(kinds, demand), b_ub=-needs, bounds=(0, None), method="highs")
+    # a rule of so many pods a node asks for nodes, whatever their size
+    rows, needs = np.vstack([_scaled(kinds, demand), np.full(len(kinds), 1.0 / least)]), np.append(needs, 1.0)
+    found = linprog([k.price_hour for k in kinds], A_ub=-rows, b_ub=-needs, bounds=(0, None), method="highs")
     return float(found.fun) if found.status == 0 else math.nan
 
 
-def _programme(kinds: Sequence[NodeKind], demand: npt.NDArray[np.float64], most_types: int) -> list[NodeKind] | None:
+def _programme(kinds: Sequence[NodeKind], demand: npt.NDArray[np.float64], most_types: int, least: int) -> list[NodeKind] | None:
     """The cheapest whole nodes with room for the demand, at most so many types; ``most`` says how many. None without an answer."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     count = len(kinds)
-    scaled = _scaled(kinds, demand)
-    needs = np.where(demand > 0, 1.0, 0.0)
+    # a large node is full when its slots are: it holds no more of anything than its slots times the mean pod
+    mean = demand / max(float(demand[2]), 1.0)
+    room = np.minimum(_room(kinds), _room(kinds)[2] * mean[:, None])
+    scaled = np.vstack([room / np.maximum(demand, 1.0)[:, None], np.full(count, 1.0 / least)])
+    needs = np.append(np.where(demand > 0, 1.0, 0.0), 1.0)
     # so many nodes of one type alone would be enough
     alone = np.ceil((needs[:, None] / scaled).max(axis=0))
     rules = [LinearConstraint(np.hstack([scaled, np.zeros_like(scaled)]), lb=needs)]

@@ -39,10 +39,12 @@ class Fit:
 def pack(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], *, order: str = "dot") -> Packing:
     """Nodes for all pods; the nodes of a pool's ``least`` come first but are not in the answer while they are empty.
 
-    ``order``: "dot" fills one node after the other by the dot product and is the smallest known here; "cpu" takes the pods by cpu, then
-    memory, the largest first, to the first node with room, as Karpenter does. Where kinds differ, "dot" is tried with the kinds ranked by
-    what all pods need and by what each pod needs, and where nodes run out pod by pod as well: the fewest unplaced pods, then the lowest
-    price, then the fewest nodes win. Raises SchemaError for keys that come twice, numbers below 0 and an unknown order.
+    ``order``: "dot" fills one node after the other by the dot product and is the smallest; "cpu" takes the pods by cpu, then
+    memory, the largest first, to the first node with room, as Karpenter does. "dot" is tried with and without weights of demand; where
+    kinds differ, with these ranked by what all pods need and by what each pod needs, and where nodes run out pod by pod as well: the fewest
+    unplaced pods, then the lowest price, then the fewest nodes win.
+
+    Raises SchemaError for keys that come twice, numbers below 0 and an unknown order.
     """
     problem = problem_of(shapes, kinds)
     counts = {shape.key: shape.count for shape in shapes}
@@ -53,22 +55,32 @@ def pack(shapes: Sequence[PodShape], kinds: Sequence[NodeKind], *, order: str = 
         return _answer(state)
     if order != "dot":
         raise SchemaError(f"the order of a packing is {ascii(order)[:40]}, expected dot or cpu")
-    tries = [_by_dot(problem, counts, own=False)]
+    tries = [_by_dot(problem, counts), _by_dot(problem, counts, even=True)]
     if 1 < len(kinds) <= _RANKED:
-        tries.append(_by_dot(problem, counts, own=True))
+        tries += [_by_dot(problem, counts, own=True), _by_dot(problem, counts, own=True, even=True)]
     if any(state.unplaced for state in tries) and any(kind.most is not None for kind in kinds):
-        state = State(problem, counts)
-        place_in_order(state, by_share(state), Homes(state))
-        tries.append(_finished(state))
+        tries += [_by_pod(problem, counts, choose) for choose in ("first", "alike")]
     return _answer(min(tries, key=_cost))
 
 
+_AT_ONCE = 5000  # nodes
 _RANKED = 32  # kinds up to which a ranking for every shape is worth its time
 
 
-def _by_dot(problem: Problem, counts: Mapping[str, int], *, own: bool) -> State:
+def _by_dot(problem: Problem, counts: Mapping[str, int], *, own: bool = False, even: bool = False) -> State:
     state = State(problem, counts)
-    fill_nodes(state, Homes(state, own=own))
+    fill_nodes(state, Homes(state, own=own), even=even)
+    return _finished(state)
+
+
+def _by_pod(problem: Problem, counts: Mapping[str, int], choose: str) -> State:
+    """The hardest pods first; "alike" looks at all nodes there are at once, so that what they lack is shared out."""
+    state = State(problem, counts)
+    if choose == "alike" and sum(kind.most or 0 for kind in problem.kinds) <= _AT_ONCE:
+        for kind, one in enumerate(problem.kinds):
+            for _ in range(one.most or 0):
+                state.open(kind, state.zones_left(kind)[0])
+    place_in_order(state, by_share(state), Homes(state), choose=choose)
     return _finished(state)
 
 
@@ -92,7 +104,10 @@ def _level(state: State) -> None:
             skew, domains = state.problem.shapes[shape].skew, state.problem.domains[shape]
             if not skew or not domains:
                 continue
-            lowest = min(int(state.zone_count[shape, zone]) for zone in domains)
+            counts = [int(state.zone_count[shape, zone]) for zone in domains]
+            lowest = min(counts)
+            if max(counts) - lowest <= skew:
+                continue
             for node in reversed(state.nodes):
                 over = int(state.zone_count[shape, node.zone]) - lowest - skew
                 own = node.pods.get(shape, 0) - node.held.get(shape, 0)
@@ -167,12 +182,13 @@ def fits(
     """
     counts = {shape.key: shape.count for shape in shapes}
     there = held or {}
+    free = _useful(shapes, free)
     problem = problem_of(shapes, free, [*rules, *_unknown(there, {*counts, *(rule.key for rule in rules)})])
     first = _with_nodes(problem, counts, there)
     hopeless = too_much(first)
     for order, best in ((by_share, True), (by_cpu, False)):
         state = first if best else _with_nodes(problem, counts, there)
-        place_in_order(state, order(state), None, best=best)
+        place_in_order(state, order(state), None, choose="least" if best else "first")
         _level(state)
         if not state.unplaced or hopeless:
             return Fit(not state.unplaced, _answer(state), proved=True)
@@ -183,6 +199,14 @@ def fits(
             return Fit(True, _answer(full), proved=True)
         return Fit(False, _answer(state), proved=found is not None)
     return Fit(False, _answer(state), proved=False)
+
+
+def _useful(shapes: Sequence[PodShape], free: Sequence[NodeKind]) -> Sequence[NodeKind]:
+    """The nodes with room for the least of each resource; all of them where zones or companions on the others count."""
+    if not shapes or any(shape.skew or shape.most_per_zone or shape.beside for shape in shapes):
+        return free
+    cpu, memory = min(shape.cpu for shape in shapes), min(shape.memory for shape in shapes)
+    return [node for node in free if node.cpu >= cpu and node.memory >= memory and node.pods > 0] or free
 
 
 _SEARCHED = 12  # pods up to which every way is tried

@@ -17,9 +17,9 @@ __all__ = ["fill_nodes"]
 _SCORED = (0, 1, 3)  # a slot is one for every pod and decides nothing
 
 
-def fill_nodes(state: State, homes: Homes) -> None:
-    """Open and fill nodes until every pod is placed or given up."""
-    filler = _Filler(state, homes)
+def fill_nodes(state: State, homes: Homes, *, even: bool = False) -> None:
+    """Open and fill nodes until every pod is placed or given up; ``even``: all w_r are 1, so that each node is filled in its own ratio."""
+    filler = _Filler(state, homes, even)
     for shape in _deepest_first(state):
         filler.seed(shape)
     for shape in state.problem.beside:
@@ -61,8 +61,8 @@ def _deepest_first(state: State) -> list[int]:
 
 
 class _Filler:
-    def __init__(self, state: State, homes: Homes) -> None:
-        self._state, self._homes = state, homes
+    def __init__(self, state: State, homes: Homes, even: bool) -> None:
+        self._state, self._homes, self._even = state, homes, even
         self._gpu = bool(state.problem.size[:, 3].any())
         self._columns = tuple(np.ascontiguousarray(state.problem.size[:, r]) for r in range(4))
 
@@ -193,5 +193,6 @@ class _Filler:
         weighted: list[Floats] = []
         for resource in _SCORED:
             have = max(float(room[resource]), 1.0)
-            weighted.append(np.asarray(sizes[resource] * (float((sizes[resource] * left).sum()) / have**3), dtype=np.float64))
+            weight = 1.0 if self._even else float((sizes[resource] * left).sum()) / have
+            weighted.append(np.asarray(sizes[resource] * (weight / have**2), dtype=np.float64))
         return weighted

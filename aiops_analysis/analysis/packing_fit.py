@@ -27,12 +27,14 @@ def by_share(state: State) -> list[int]:
     return sorted(range(len(share)), key=lambda shape: (int(where[shape]), -float(share[shape]), shape))
 
 
-def place_in_order(state: State, order: Sequence[int], homes: Homes | None, *, best: bool = False) -> None:
+def place_in_order(state: State, order: Sequence[int], homes: Homes | None, *, choose: str = "first") -> None:
     """Place the shapes in this order; ``homes`` opens nodes where none takes a pod, None leaves it at the nodes that are there.
+
+    ``choose``: the "first" node with room; the one where the "least" is left; or the one whose room is most "alike" in cpu and memory.
 
     A pod that waits for a companion comes again once others are placed, as in the scheduler's queue; a round without a pod ends it.
     """
-    placer = _Placer(state, homes, best)
+    placer = _Placer(state, homes, choose)
     waiting = [shape for shape in order if state.remaining[shape]]
     while waiting:
         before = int(state.remaining.sum())
@@ -46,8 +48,9 @@ def place_in_order(state: State, order: Sequence[int], homes: Homes | None, *, b
 
 
 class _Placer:
-    def __init__(self, state: State, homes: Homes | None, best: bool) -> None:
-        self._state, self._homes, self._best = state, homes, best
+    def __init__(self, state: State, homes: Homes | None, choose: str) -> None:
+        self._state, self._homes, self._how = state, homes, choose
+        self._most = np.maximum(state.problem.room.max(axis=0, initial=1), 1).astype(np.float64)
         size = max(16, 2 * len(state.nodes))
         self._free = np.zeros((size, 4), dtype=np.int64)
         self._kind = np.zeros(size, dtype=np.int64)
@@ -80,7 +83,7 @@ class _Placer:
                     return
                 at = self._known if node is not None else int(room.argmax())
                 self._learn()
-            self._put(shape, at, 1 if self._best and not group else NO_BOUND)
+            self._put(shape, at, 1 if self._how != "first" and not group else NO_BOUND)
 
     def _startable(self, shape: int) -> bool:
         return self._state.may_start(shape)
@@ -95,10 +98,14 @@ class _Placer:
         there = np.flatnonzero(room)
         if not len(there):
             return None
-        if not self._best:
+        if self._how == "first":
             return int(there[0])
-        free = self._free[there].astype(np.float64)
-        left = (free - self._state.problem.size[shape]) / np.maximum(self._state.problem.room.max(axis=0), 1)
+        free = self._free[there] / self._most
+        size = self._state.problem.size[shape] / self._most
+        if self._how == "alike":
+            length = np.sqrt(np.square(free[:, :2]).sum(axis=1))
+            return int(there[((free[:, 0] * size[0] + free[:, 1] * size[1]) / np.maximum(length, 1e-9)).argmax()])
+        left = free - size
         return int(there[(left[:, 0] + left[:, 1] + left[:, 3]).argmin()])
 
     def _put(self, shape: int, at: int, most: int) -> None:

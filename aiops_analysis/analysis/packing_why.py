@@ -36,7 +36,7 @@ def _names(names: frozenset[str] | set[str] | list[str]) -> str:
 
 def _amount(resource: int, value: int) -> str:
     if resource == 0:
-        return f"{value / 1000:g} cores"
+        return f"{value / 1000:g} core" + ("" if value == 1000 else "s")
     if resource == 1:
         return human_memory(float(value))
     return f"{value} pod slot" if resource == 2 else f"{value} GPU" + ("s" if value != 1 else "")

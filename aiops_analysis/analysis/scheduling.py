@@ -19,6 +19,8 @@ Requirement = tuple[str, str, tuple[str, ...]]
 _HOST = "kubernetes.io/hostname"
 _ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 _CORDONED = ("node.kubernetes.io/unschedulable", "", "NoSchedule")
+#: What a required affinity asks for whose selector matches no workload today: no key is like it, and the pods stay pending.
+_NOBODY = "a workload that is not there"
 #: Taints of a node's moment, not of its pool: a new node of the same pool comes without them.
 _PASSING = (
     *(f"node.kubernetes.io/{what}" for what in ("not-ready", "unreachable", "unschedulable", "network-unavailable", "out-of-service")),
@@ -283,7 +285,7 @@ def _affinity(whole: dict[str, Any], unknown: list[str]) -> tuple[str, ...]:
     rows = _terms(whole, "affinity")
     if any(topology != _HOST for topology, _ in rows):
         unknown.append("affinity over zones or other topologies")
-    sets = [names for topology, names in rows if topology == _HOST]
+    sets = [names or [_NOBODY] for topology, names in rows if topology == _HOST]
     if not sets:
         return ()
     common = [name for name in sets[0] if all(name in names for names in sets)]
