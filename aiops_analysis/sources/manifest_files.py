@@ -133,7 +133,7 @@ def _replicas(kind: str, spec: Mapping[str, Any], where: str) -> int | None:
     if text is None:
         return 1 if field == "parallelism" else None
     if not isinstance(text, str) or not re.fullmatch(r"\d{1,7}", text, re.ASCII) or int(text) > _MOST_REPLICAS:
-        raise UsageError(f"{where}: {field} is {ascii(visible(str(text), 40))}, expected a whole number")
+        raise UsageError(f"{where}: {field} is {visible(str(text), 40)!a}, expected a whole number")
     return int(text)
 
 
@@ -145,7 +145,7 @@ def _request(holder: Mapping[str, Any], resource: str, where: str) -> float | No
             continue
         try:
             if not isinstance(text, str):
-                raise UsageError(f"{ascii(visible(str(text), 40))} is not a Kubernetes quantity")
+                raise UsageError(f"{visible(str(text), 40)!a} is not a Kubernetes quantity")
             return parse_cpu(text) if resource == "cpu" else parse_memory(text)
         except UsageError as error:
             raise UsageError(f"{where}: {field}.{resource} of {visible(text_at(holder, 'name') or 'the pod', 80)}: {error}") from error
