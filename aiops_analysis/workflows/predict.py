@@ -95,7 +95,7 @@ def predicted(store: Store, window: Window, asked: Sequence[Asked], priced: Pric
         raise NotEnoughData(f"the history of cluster {store.cluster!r} holds no pods of the window; run: aiops-analysis pull")
     newest = at_end(inventory)
     pods, nodes = requests_of_pods(newest), present(read_frame(store, "nodes", window.days()))
-    look = _Look(pods, nodes, priced, _mean_pods(inventory, window), _scaled(store, window))
+    look = _Look(pods, _last_of_jobs(inventory), nodes, priced, _mean_pods(inventory, window), _scaled(store, window))
     counts = {one.key: look.count(one) for one in asked}
     free = rooms(nodes, pods, without=counts)
     where = place([(one, _whole(counts[one.key].then)) for one in asked], free)
@@ -108,7 +108,7 @@ def predicted(store: Store, window: Window, asked: Sequence[Asked], priced: Pric
         price_source=priced.book.source,
         workloads=tuple(sorted(found, key=lambda one: (one.namespace, one.kind, one.name))),
         others=dict(others),
-        findings=tuple(finding for finding in priced.findings if finding["code"] not in ("price_list", "few_nodes_matched")),
+        findings=priced.findings,
     )
 
 
@@ -124,6 +124,13 @@ def _mean_pods(inventory: pd.DataFrame, window: Window) -> dict[tuple[str, ...],
     known = inventory["last_seen"].max() - max(inventory["first_seen"].min(), pd.Timestamp(window.start))
     total = known.total_seconds() / 3600
     return {key: value / total for key, value in hours.items()} if total > 0 else {}
+
+
+def _last_of_jobs(inventory: pd.DataFrame) -> pd.DataFrame:
+    """The requests of the pods of each Job and CronJob that were there last."""
+    jobs = inventory[inventory["workload_kind"].isin(JOB_KINDS)]
+    last = jobs.groupby(_OWNER)["last_seen"].transform("max")
+    return requests_of_pods(jobs[jobs["last_seen"] == last])
 
 
 def _scaled(store: Store, window: Window) -> dict[tuple[str, str, str], str]:
@@ -146,19 +153,20 @@ class _Count:
 class _Look:
     """What the history says that every workload is compared with."""
 
-    pods: pd.DataFrame
+    pods: pd.DataFrame  # that are there
+    jobs: pd.DataFrame  # the last ones of each Job, which may have ended
     nodes: pd.DataFrame
     priced: Priced
     mean_pods: Mapping[tuple[str, ...], float]
     scaled: Mapping[tuple[str, str, str], str]
 
     def of(self, one: Asked) -> pd.DataFrame:
-        """The pods of a workload that are there."""
-        same = (self.pods[name] == part for name, part in zip(_OWNER, one.key, strict=True))
-        mask = pd.Series(True, index=self.pods.index)
-        for part in same:
-            mask &= part
-        return self.pods[mask]
+        """The pods of a workload that are there, or were there last of a Job."""
+        pods = self.jobs if one.kind in JOB_KINDS else self.pods
+        mask = pd.Series(True, index=pods.index)
+        for name, part in zip(_OWNER, one.key, strict=True):
+            mask &= pods[name] == part
+        return pods[mask]
 
     def count(self, one: Asked) -> _Count:
         """Pods now and then; what an autoscaler or the nodes decide is not the manifest's to say."""
@@ -166,7 +174,7 @@ class _Look:
         if one.kind in JOB_KINDS:
             return _Count(self.mean_pods.get(one.key, 0.0), float(one.replicas or 0))
         if one.kind == "DaemonSet":
-            return _Count(now, 0.0)
+            return _Count(now, now or _NAN)  # the nodes say it, where they are known
         if now and (hpa := self.scaled.get(one.key)):
             says = f", not the {one.replicas} of the manifest" if one.replicas not in (None, int(now)) else ""
             return _Count(now, now, f"scaled by the autoscaler {hpa}: its present {now:g} pods count{says}")
@@ -178,12 +186,14 @@ class _Look:
         """One workload, with its cost and its room."""
         mine = self.of(one)
         job = one.kind in JOB_KINDS
-        pods_then = float(where.wanted) if one.kind == "DaemonSet" else count.now if job else count.then
+        pods_then = count.now if job else count.then
+        if one.kind == "DaemonSet" and free:
+            pods_then = float(where.wanted)
         cpu, memory = (float(mine[name].mean()) if len(mine) else _NAN for name in RESOURCES)
         prices = {resource: self._price(one, mine, free, resource) for resource in RESOURCES}
         ran = not job or count.now > 0
         month_then = _month(one.cpu, one.memory, pods_then, prices) if ran else _NAN
-        month_now = _month(cpu, memory, count.now, prices) if len(mine) else (0.0 if not job or not ran else _NAN)
+        month_now = _month(cpu, memory, count.now, prices) if len(mine) else 0.0
         same = len(mine) and round(cpu * 1000) == round(one.cpu * 1000) and round(memory) == round(one.memory) and count.now == pods_then
         notes = [*([count.note] if count.note else []), *self._notes(one, count, where, beside, len(mine))]
         return Predicted(
