@@ -145,7 +145,7 @@ def _source(found: Prediction) -> str:
     others = ", ".join(f"{words(kind)} ({number})" for kind, number in found.others.items())
     said = (
         "Cost is requests × pods × unit price × 730 h; limits, volumes and networks cost nothing here. "
-        f"Prices: {words(found.price_source)}. It is money only when nodes come or go. What runs is that of {found.day}; pods are placed one after the other on the free room "
-        "of the nodes that there are, nothing that runs is moved, and an autoscaler may add nodes."
+        f"Prices: {words(found.price_source)}. It is money only when nodes come or go. "
+        f"What runs is that of {found.day}; pods are placed one after the other on the free room of the nodes that there are, nothing that runs is moved, and an autoscaler may add nodes."
     )
     return f"<sub>{said}{f' Not looked at: {others}.' if others else ''}</sub>"
