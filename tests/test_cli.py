@@ -51,6 +51,9 @@ def ends(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
         (["doctor", "--prometheus", NOBODY], 3, NOBODY),
         (["recommend", "--cluster", "empty"], 4, "no history"),
         (["recommend", "--format", "xml"], 2, "expected table, krr or krr-csv"),
+        (["run", "monthly_cost_review", "--prices", "none.toml"], 2, "none.toml is not there"),
+        (["run", "monthly_cost_review", "--billing", "none.csv"], 2, "none.csv is not there"),
+        (["recommend", "--prices", "none.toml"], 2, "none.toml is not there"),
         (["patches", "--cluster", "empty"], 4, "no history"),
         (["patches", "--format", "yaml"], 2, "--format is 'yaml', expected strategic"),
     ],
@@ -176,3 +179,11 @@ def test_a_full_disk_under_stdout_ends_in_five() -> None:
         )
     assert done.returncode == 5
     assert "Traceback" not in done.stderr
+
+
+def test_recommend_takes_the_prices_of_a_sheet(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    (home / "prices.toml").write_text('currency = "EUR"\ncpu_hour = 0.1\nmemory_hour = 0.01\n')
+    code, out, _ = ends(capsys, "recommend", "--prices", "prices.toml", "--json")
+    assert code == 0
+    prices = {row["resource"]: row["unit_price"] for row in json.loads(out)["recommendations"]}
+    assert prices == {"cpu": pytest.approx(73.0), "memory": pytest.approx(7.3)}  # 730 hours

@@ -65,6 +65,7 @@ NEIGHBOURS = {
     ("analysis.billed", "analysis.provider_ids"),
     ("workflows.pricing", "workflows.billing"),
     *(("sources.prices", f"sources.{part}") for part in ("price_cells", "price_lists", "price_sheet")),
+    *(("sources.manifest_files", f"sources.kube_{part}") for part in ("pods", "workloads")),
     *((f"sources.{part}", "sources.price_cells") for part in ("price_lists", "price_sheet")),
     *(("workflows", f"workflows.{part}") for part in ("costs", "pricing", "pods", "nodes_packed", "ledger", "slices")),
     ("sources.prometheus", "sources.http"),
@@ -106,6 +107,7 @@ NEIGHBOURS = {
     *(("evidence", f"evidence.{part}") for part in ("changes", "headers", "manifests", "markdown", "patchset", "pull_request", "yamltext")),
     ("evidence.headers", "presentation.formats"),
     ("evidence.pull_request", "presentation.formats"),
+    ("evidence.predicted", "presentation.formats"),
     # a decision record in its parts
     *(("evidence", f"evidence.adr{part}") for part in ("", "_basis", "_change", "_files", "_header", "_text", "_words")),
     ("cli", "cli"),

@@ -355,3 +355,33 @@ def test_f47_impossible_node_and_cost_settings_are_refused(tmp_path, text, says)
     (tmp_path / "aiops.toml").write_text(text)
     with pytest.raises(SettingsError, match=re.escape(says)):
         load({}, environ={}, cwd=tmp_path)
+
+
+SHEET = 'currency = "EUR"\n[[price]]\ninstance_type = "a"\nprice_hour = 1.0\n'
+
+
+def test_prices_and_bills_are_named_beside_the_file_or_by_a_flag(tmp_path: Path) -> None:
+    inner = tmp_path / "config"
+    inner.mkdir()
+    (inner / "prices.toml").write_text(SHEET)
+    toml(inner, 'prices = "prices.toml"\nbilling = "bills/focus.csv"\ncurrency = "EUR"')
+    found = loaded(tmp_path, {"AIOPS_CONFIG": str(inner / "aiops.toml")})
+    assert (found.prices, found.billing, found.currency) == (inner / "prices.toml", inner / "bills" / "focus.csv", "EUR")
+    assert found.price_list().source == "price sheet prices.toml"
+    assert Settings.from_json(found.to_json()) == found
+    environ = {"AIOPS_CONFIG": str(inner / "aiops.toml"), "AIOPS_PRICES": "/x/y.csv", "AIOPS_CURRENCY": "USD"}
+    assert loaded(tmp_path, environ, billing="b.csv").prices == Path("/x/y.csv")
+    assert loaded(tmp_path, environ, billing="b.csv").billing == tmp_path / "b.csv"
+    assert loaded(tmp_path, environ, prices="z.csv").prices == tmp_path / "z.csv"
+    assert loaded(tmp_path).price_list().name == "opencost-default"
+
+
+def test_f29_prices_in_another_currency_than_the_settings_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text(SHEET)
+    with pytest.raises(SettingsError, match=r"price sheet prices.toml is in EUR, but the currency is USD \(from AIOPS_CURRENCY\)"):
+        loaded(tmp_path, {"AIOPS_CURRENCY": "USD"}, prices="prices.toml").price_list()
+    with pytest.raises(SettingsError, match=r"is in USD, but the currency is EUR .*; give prices in it with --prices"):
+        loaded(tmp_path, {"AIOPS_CURRENCY": "EUR"}).price_list()
+    assert loaded(tmp_path, {"AIOPS_CURRENCY": "EUR"}, billing="b.csv").price_list().currency == "USD"
+    with pytest.raises(SettingsError, match=r"the setting currency \(from AIOPS_CURRENCY\) is wrong"):
+        loaded(tmp_path, {"AIOPS_CURRENCY": "€"})

@@ -269,7 +269,7 @@ def node_hours(nodes: pd.DataFrame) -> pd.Series:
 def priced_share(priced: pd.DataFrame, nodes: pd.DataFrame) -> dict[str, float]:
     """Share of the node-hours [0-1] that each basis prices, "" for hours without a price; empty without a node-hour."""
     frame = check(priced, NODE_PRICES)
-    hours = frame["node"].map(node_hours(nodes)).fillna(0.0)
+    hours = frame["node"].map(node_hours(nodes)).astype("float64").fillna(0.0)
     total = hours.sum()
     if not total > 0:
         return {}
@@ -288,7 +288,7 @@ def pool_rates(priced: pd.DataFrame, nodes: pd.DataFrame) -> pd.DataFrame:
     """
     frame = check(priced, NODE_PRICES)
     newest = check(nodes, NODES).sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last").set_index("node")
-    hours = frame["node"].map(node_hours(nodes)).fillna(0.0).to_numpy(float)
+    hours = frame["node"].map(node_hours(nodes)).astype("float64").fillna(0.0).to_numpy(float)
     weights = {
         "cpu_hour": hours * frame["node"].map(newest["cpu_capacity"]).to_numpy(float),
         "memory_hour": hours * frame["node"].map(newest["memory_capacity"]).to_numpy(float),

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aiops_analysis.cli import adr, collect, demo, doctor, ledger, patches, pull, recommend, run
+from aiops_analysis.cli import adr, collect, demo, doctor, ledger, patches, predict, pull, recommend, run
 from aiops_analysis.cli.session import Session
 from aiops_analysis.core.errors import AiopsError, UsageError
 
@@ -27,7 +27,17 @@ _NAME = "aiops-analysis"
 _WRONG_USE: type[Any] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(name=_NAME, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-for _verb in (run.run, pull.pull, collect.collect, doctor.doctor, recommend.recommend, patches.patches, ledger.ledger, demo.demo):
+for _verb in (
+    run.run,
+    pull.pull,
+    collect.collect,
+    doctor.doctor,
+    recommend.recommend,
+    patches.patches,
+    ledger.ledger,
+    predict.predict,
+    demo.demo,
+):
     app.command()(_verb)
 app.add_typer(adr.app, name="adr")
 

@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from aiops_analysis.core.errors import UsageError
 
-__all__ = ["YamlError", "quoted", "read_yaml"]
+__all__ = ["YamlError", "quoted", "read_documents", "read_yaml"]
 
-_LONGEST = 65_536  # characters
-_DEEPEST = 8
-_MOST = 5_000  # mappings, lists and texts
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What is read at most."""
+
+    longest: int  # characters
+    deepest: int
+    most: int  # mappings, lists and texts
+
+
+_PLAIN = _Limits(65_536, 8, 5_000)
+#: Kubernetes manifests: an affinity in a CronJob in a List is 16 deep.
+_MANIFESTS = _Limits(2 * 2**20, 32, 200_000)
 
 
 class YamlError(UsageError):
@@ -55,44 +66,51 @@ def read_yaml(text: str) -> dict[str, Any]:
     Raises YamlError with the line for broken YAML, anything but one mapping, tags, anchors, aliases, a key that is not a text or comes
     twice, more than 64 K characters, nesting deeper than 8, and more than 5,000 values.
     """
+    found = _read(text, _PLAIN)
+    if len(found) > 1:
+        raise YamlError("more than one YAML document", found[1][0])
+    value = found[0][1] if found else None
+    if not isinstance(value, dict):
+        raise YamlError("the YAML is not a mapping of names to values", 1)
+    return value
+
+
+def read_documents(text: str) -> list[tuple[int, dict[str, Any]]]:
+    """The mappings of a text of one or more YAML documents, each with its first line; empty documents are left out.
+
+    Values as in ``read_yaml``, and so are the refusals; at most 2 MiB of characters, nesting 32 deep, and 200,000 values are read.
+    """
+    found = [(line, value) for line, value in _read(text, _MANIFESTS) if value is not None]
+    for line, value in found:
+        if not isinstance(value, dict):
+            raise YamlError("the YAML document is not a mapping of names to values", line)
+    return found
+
+
+def _read(text: str, limits: _Limits) -> list[tuple[int, Any]]:
+    """Line and value of every document."""
     import yaml
 
-    if len(text) > _LONGEST:
-        raise YamlError(f"{len(text)} characters of YAML, at most {_LONGEST} are read")
+    if len(text) > limits.longest:
+        raise YamlError(f"{len(text)} characters of YAML, at most {limits.longest} are read")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        found = _document(iter(yaml.parse(text, Loader=loader)))
+        events = iter(yaml.parse(text, Loader=loader))
+        reader = _Reader(events, limits)
+        starts = (event.start_mark.line + 1 for event in events if isinstance(event, yaml.DocumentStartEvent))
+        return [(line, reader.value(next(events), 0)) for line in starts]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YamlError(f"broken YAML ({error.problem or error.context})", mark.line + 1 if mark else 0) from error
     except yaml.YAMLError as error:
         raise YamlError("broken YAML (a character that YAML does not allow)") from error
-    if not isinstance(found, dict):
-        raise YamlError("the YAML is not a mapping of names to values", 1)
-    return found
-
-
-def _document(events: Iterator[Any]) -> Any:
-    """The value of the only document."""
-    import yaml
-
-    found: Any = None
-    reader = _Reader(events)
-    documents = 0
-    for event in events:
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise YamlError("more than one YAML document", event.start_mark.line + 1)
-            found = reader.value(next(events), 0)
-    return found
 
 
 class _Reader:
     """Builds plain data from events; counts what it builds."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
-        self._events = events
+    def __init__(self, events: Iterator[Any], limits: _Limits) -> None:
+        self._events, self._limits = events, limits
         self._built = 0
 
     def value(self, event: Any, depth: int) -> Any:
@@ -101,10 +119,10 @@ class _Reader:
 
         line = event.start_mark.line + 1
         self._built += 1
-        if self._built > _MOST:
-            raise YamlError(f"more than {_MOST} values", line)
-        if depth > _DEEPEST:
-            raise YamlError(f"nested deeper than {_DEEPEST}", line)
+        if self._built > self._limits.most:
+            raise YamlError(f"more than {self._limits.most} values", line)
+        if depth > self._limits.deepest:
+            raise YamlError(f"nested deeper than {self._limits.deepest}", line)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise YamlError("anchors and aliases are not read", line)
         if getattr(event, "tag", None):

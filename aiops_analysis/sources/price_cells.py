@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.names import visible
-from aiops_analysis.core.pricing import PriceRow
+from aiops_analysis.core.pricing import PriceList, PriceRow
 
-__all__ = ["CellError", "Rows", "checked_price", "currency_code", "nearest_name", "price_of", "refuse"]
+__all__ = ["CellError", "Rows", "checked_price", "currency_code", "nearest_name", "price_of", "refuse", "with_units"]
 
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:[eE][+-]?\d{1,2})?|\.\d+(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _SIGNS = re.compile(r"[$€£¥₹₩]|[A-Za-z]{3}\b", re.ASCII)
@@ -39,7 +39,7 @@ def price_of(text: str, what: str = "the price") -> float:
         raise CellError(f"{what} is {shown}, a price is above 0")
     if plain.lower().lstrip("+-") in ("nan", "inf", "infinity", "null", "none", "n/a", "na", "-"):
         raise CellError(f"{what} is {shown}, which is no number; leave the row out where there is no price")
-    if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d*)?", plain):
+    if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?", plain):
         raise CellError(f"{what} is {shown}; write it without a thousands separator, such as {plain.replace(',', '')}")
     if re.fullmatch(r"\d+,\d+", plain):
         raise CellError(f"{what} is {shown}; write it with a decimal point, such as {plain.replace(',', '.')}")
@@ -74,6 +74,18 @@ def nearest_name(name: str, valid: Iterable[str]) -> str:
     known = sorted(valid)
     close = difflib.get_close_matches(name.strip().lower().replace(" ", "_"), known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else f" (valid: {', '.join(known)})"
+
+
+def with_units(prices: PriceList, units: Mapping[str, float]) -> PriceList:
+    """A list with unit prices by the names of its fields; one that is not there is NaN."""
+    return replace(
+        prices,
+        cpu_hour=units.get("cpu_hour", math.nan),
+        memory_hour=units.get("memory_hour", math.nan),
+        spot_cpu_hour=units.get("spot_cpu_hour", math.nan),
+        spot_memory_hour=units.get("spot_memory_hour", math.nan),
+        gpu_hour=units.get("gpu_hour", math.nan),
+    )
 
 
 def refuse(problems: Sequence[tuple[str, str]]) -> None:
@@ -140,12 +152,12 @@ def _key(row: PriceRow) -> tuple[object, ...]:
 
 def _same(one: PriceRow, other: PriceRow) -> bool:
     """Equal figures; a missing one (NaN) equals another missing one."""
+    return _figures(one) == _figures(other)
 
-    def known(row: PriceRow) -> PriceRow:
-        gaps = {name: -1.0 for name in ("price_hour", "cpu_hour", "memory_hour", "cpu", "memory_gib") if math.isnan(getattr(row, name))}
-        return replace(row, instance_type=row.instance_type.casefold(), region=row.region.casefold(), zone=row.zone.casefold(), **gaps)
 
-    return known(one) == known(other)
+def _figures(row: PriceRow) -> tuple[object, ...]:
+    numbers = (row.price_hour, row.cpu_hour, row.memory_hour, row.cpu, row.memory_gib)
+    return (*(None if math.isnan(number) else number for number in numbers), row.committed_nodes, row.committed_until)
 
 
 def _named(row: PriceRow) -> str:

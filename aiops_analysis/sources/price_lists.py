@@ -11,7 +11,7 @@ from typing import Any
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.pricing import PriceList, PriceRow
-from aiops_analysis.sources.price_cells import CellError, Rows, checked_price, currency_code, price_of, refuse
+from aiops_analysis.sources.price_cells import CellError, Rows, checked_price, currency_code, price_of, refuse, with_units
 
 __all__ = ["csv_reader", "is_json_list", "list_of_json"]
 
@@ -82,6 +82,10 @@ def _priced(rows: Rows, row: Mapping[str, str], title: str, place: str) -> float
         return None
 
 
+def _on_demand(price: float, kind: str, row: Mapping[str, str], gib: float) -> PriceRow:
+    return PriceRow(price, kind, region=_cell(row, "region"), capacity_type="on-demand", cpu=_size(row, "vcpu"), memory_gib=gib)
+
+
 def _karpenter(lines: Lines, path: Path, currency: str) -> PriceList:  # noqa: ARG001 - the currency is in the column's name
     """The AWS table of Karpenter: one region, which it does not name, on-demand US dollars."""
     rows = Rows(visible(path.name, 80))
@@ -89,8 +93,7 @@ def _karpenter(lines: Lines, path: Path, currency: str) -> PriceList:  # noqa: A
         kind, place = _cell(row, "instance_type"), f"line {line}"
         price = _priced(rows, row, kind, place)
         if price is not None:
-            sizes = {"cpu": _size(row, "vcpu"), "memory_gib": _size(row, "memory_mib", 1 / 1024)}
-            rows.add(PriceRow(price, kind, region=_cell(row, "region"), capacity_type="on-demand", **sizes), place)
+            rows.add(_on_demand(price, kind, row, _size(row, "memory_mib", 1 / 1024)), place)
     found = rows.done()
     said = _no_region(rows.file, found)
     return PriceList("aws-table", f"AWS on-demand prices ({rows.file})", "USD", rows=found, warnings=(*rows.warnings(), *said))
@@ -103,8 +106,7 @@ def _azure(lines: Lines, path: Path, currency: str) -> PriceList:  # noqa: ARG00
         kind, place = _cell(row, "sku"), f"line {line}"
         price = _priced(rows, row, f"{kind} {_cell(row, 'region')}".strip() if kind else "", place)
         if price is not None:
-            sizes = {"cpu": _size(row, "vcpu"), "memory_gib": _size(row, "memory_gb")}
-            rows.add(PriceRow(price, kind, region=_cell(row, "region"), capacity_type="on-demand", **sizes), place)
+            rows.add(_on_demand(price, kind, row, _size(row, "memory_gb")), place)
     found = rows.done()
     said = _no_region(rows.file, found)
     return PriceList("azure-list", f"Azure on-demand prices ({rows.file})", "USD", rows=found, warnings=(*rows.warnings(), *said))
@@ -299,4 +301,5 @@ def _unit_prices(data: Mapping[str, Any], name: str, currency: str) -> PriceList
         raise UsageError(f"{name} gives no prices of CPU and RAM; expected OpenCost's keys CPU and RAM")
     provider = visible(str(data.get("provider", "")), 40)
     source = f"OpenCost unit prices{f' of {provider}' if provider and provider != 'custom' else ''} ({name})"
-    return PriceList("opencost-units", source, currency, **units, warnings=(f"{name} names no currency; it is taken as {currency}",))
+    said = f"{name} names no currency; it is taken as {currency}"
+    return with_units(PriceList("opencost-units", source, currency, warnings=(said,)), units)

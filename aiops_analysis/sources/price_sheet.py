@@ -24,7 +24,7 @@ from typing import Any
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.pricing import PriceList, PriceRow
-from aiops_analysis.sources.price_cells import CellError, Rows, checked_price, currency_code, nearest_name, price_of, refuse
+from aiops_analysis.sources.price_cells import CellError, Rows, checked_price, currency_code, nearest_name, price_of, refuse, with_units
 
 __all__ = ["COLUMNS", "SHEET", "UNITS", "is_sheet", "sheet_of_rows", "sheet_of_toml"]
 
@@ -117,7 +117,7 @@ def _sheet(
     code = next(iter(codes), currency)
     warnings = [*rows.warnings(), *([] if codes else [f"{name} names no currency; its prices are taken as {code}"])]
     source = f"price sheet {visible(title, 80)} ({name})" if title else f"price sheet {name}"
-    return PriceList(SHEET, source, code, **{key: units.get(key, math.nan) for key in UNITS}, rows=found, warnings=tuple(warnings))
+    return with_units(PriceList(SHEET, source, code, rows=found, warnings=tuple(warnings)), units)
 
 
 def _row(table: Mapping[str, Any]) -> PriceRow:
@@ -138,8 +138,15 @@ def _row(table: Mapping[str, Any]) -> PriceRow:
         raise CellError("price_hour is of one kind of machine: name its instance_type, pool, node, provider_id or label")
     nodes, until = _commitment(table)
     return PriceRow(
-        **prices,
-        **places,
+        price_hour=prices["price_hour"],
+        cpu_hour=prices["cpu_hour"],
+        memory_hour=prices["memory_hour"],
+        instance_type=places["instance_type"],
+        region=places["region"],
+        zone=places["zone"],
+        pool=places["pool"],
+        node=places["node"],
+        provider_id=places["provider_id"],
         label=label,
         capacity_type=_capacity(_text(table, "capacity_type")),
         cpu=_price(table, "cpu", "the number of cores"),

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def read_prices(path: Path, *, currency: str = "USD") -> PriceList:
         raise UsageError(str(error)) from error
     text = _text(path)
     name = visible(path.name, 80)
-    if text.lstrip()[:1] in ("{", "[") and (data := _json(text)) is not None:
+    if text.lstrip()[:1] == "{" and (data := _json(text)) is not None:
         if not is_json_list(data):
             raise UsageError(f"{name} is JSON, but no price list that is known here; {_EXPECTED}")
         return list_of_json(data, path, code)
@@ -133,7 +134,7 @@ def _is_toml(text: str) -> bool:
     """Whether a text has a line as a TOML sheet has: a known key, or a table."""
     for line in text.splitlines():
         key = line.split("=", 1)[0].strip() if "=" in line else ""
-        if line.lstrip().startswith("[") or (key and (key in (*UNITS, *COLUMNS, "name") or " " not in key)):
+        if re.match(r"\s*\[{1,2}\s*[\w\"']", line) or (key and (key in (*UNITS, *COLUMNS, "name") or " " not in key)):
             return True
     return False
 

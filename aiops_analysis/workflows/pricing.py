@@ -151,7 +151,7 @@ def _book(table: pd.DataFrame, nodes: pd.DataFrame, prices: PriceList) -> PriceB
 
 def _source(table: pd.DataFrame, nodes: pd.DataFrame) -> str:
     """Every source with its share of the node-hours, the largest first; the source alone when there is one."""
-    hours = table["node"].map(node_hours(nodes)).fillna(0.0)
+    hours = table["node"].map(node_hours(nodes)).astype("float64").fillna(0.0)
     by = hours.groupby(table["source"]).sum()
     by = by[by > 0].sort_values(ascending=False, kind="stable")
     if len(by) == 1 or not by.sum() > 0:
