@@ -13,7 +13,8 @@ from aiops_analysis.core.schema import BOUNDS, HPAS, INVENTORY, NODES, WORKLOADS
 from aiops_analysis.sources.kube_metrics import measured_of
 from aiops_analysis.sources.kube_objects import frames_of
 from aiops_analysis.sources.kube_parts import Look, Objects, moment_of, quantity
-from aiops_analysis.sources.kube_workloads import heap_flags, selects
+from aiops_analysis.sources.kube_selectors import selects
+from aiops_analysis.sources.kube_workloads import heap_flags
 from tests.kube_server import real_objects, why_no_objects
 
 AT = datetime(2026, 11, 1, 10, 2, tzinfo=UTC)

@@ -71,6 +71,12 @@ NEIGHBOURS = {
     ("sources", "sources.kube_parts"),
     ("sources.kubectl_top", "sources.pod_names"),
     ("sources.kube_workloads", "sources.kube_pods"),
+    ("sources.kube_workloads", "sources.kube_scheduling"),
+    *((f"sources.kube_{part}", "sources.kube_selectors") for part in ("workloads", "scheduling")),
+    ("sources.kube_scheduling", "sources.kube_volumes"),
+    *((f"sources.kube_{part}", "sources.kube_pods") for part in ("selectors", "scheduling")),
+    ("sources.kube_rules", "sources.node_labels"),
+    ("sources.promql", "sources.promql_asks"),
     *(("sources.kube_objects", f"sources.kube_{part}") for part in ("pods", "rules", "workloads")),
     # the demo cluster is one source in several files; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *((f"sources.{a}", f"sources.{b}") for a in DEMO for b in DEMO),

@@ -101,6 +101,7 @@ class Node:
     memory: tuple[int, int]
     pods: int
     address: str
+    taints: tuple[tuple[str, str, str], ...] = ()  # key, value, effect
 
 
 @dataclass(frozen=True, slots=True)
