@@ -32,6 +32,8 @@ _KEYS: dict[str, list[str]] = {
     "bounds": ["namespace", "kind", "name", "scope", "resource", "field"],
     "workloads": ["namespace", "workload_kind", "workload"],
 }
+#: What a node's labels say.
+_BY_LABELS = ("pool", "instance_type", "region", "zone", "capacity_type")
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def later_facts(kind: str, before: pd.DataFrame, frame: pd.DataFrame) -> pd.Data
     facts = [name for name in frame.columns if name not in ("first_seen", "last_seen")]
     known = {tuple(map(str, row)) for row in before[facts].itertuples(index=False, name=None)}
     ended = before.groupby(keys)["last_seen"].max()
-    last = pd.Series(ended.reindex(frame.set_index(keys).index).to_numpy(), index=frame.index)
+    last = frame[keys].join(ended.rename("ended"), on=keys)["ended"]
     new = np.array([tuple(map(str, row)) not in known for row in frame[facts].itertuples(index=False, name=None)], bool)
     since = frame["first_seen"].mask(new & (last > frame["first_seen"]) & (last < frame["last_seen"]), last)
     return merge_facts(before, frame.assign(first_seen=since.astype(frame["first_seen"].dtype)))
@@ -178,16 +180,14 @@ def pulled_again(kind: str, before: pd.DataFrame, frame: pd.DataFrame) -> pd.Dat
 
 
 def _labelled(measured: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
-    """Nodes with the labels that the API told, and its taints and cordon where the taints are not known."""
+    """Nodes with the labels of ``told``, what those say where they had none, and its taints and cordon where theirs are not known."""
     newest = told.sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last").set_index("node")
-    mine = newest.reindex(measured["node"]).reset_index()
-    all_labels = mine["labels"].fillna("").to_numpy() != ""
-    taken = (measured["taints"] == "").to_numpy() & (mine["taints"].fillna("").to_numpy() != "")
-    return measured.assign(
-        labels=measured["labels"].mask(all_labels, pd.Series(mine["labels"].to_numpy(), measured.index)),
-        taints=measured["taints"].mask(taken, pd.Series(mine["taints"].to_numpy(), measured.index)),
-        unschedulable=np.where(taken, mine["unschedulable"].eq(True).to_numpy(), measured["unschedulable"].to_numpy()),
-    )
+    mine = newest.reindex(measured["node"]).set_axis(measured.index)
+    labels = mine["labels"].notna() & (mine["labels"] != "")
+    taints = mine["taints"].notna() & (mine["taints"] != "") & (measured["taints"] == "")
+    taken = {"labels": labels, "taints": taints, "unschedulable": taints}
+    taken |= dict.fromkeys(_BY_LABELS, labels & (measured["labels"] == ""))
+    return measured.assign(**{name: measured[name].where(~rows, mine[name]).astype(measured[name].dtype) for name, rows in taken.items()})
 
 
 def _manifest(kind: str, day: date, origin: Origin, old: Manifest | None) -> Manifest:

@@ -237,9 +237,7 @@ def nodes_frame(
     A node without a taint has none only where the server answers what kube-state-metrics says of nodes' specs; else nobody knows.
     """
     names = sorted({m.get("node", "") for m in (*capacity.labels, *allocatable.labels)})
-    if not names:
-        return empty(NODES)
-    number = {name: i for i, name in enumerate(names)}
+    number = dict(zip(names, range(len(names)), strict=True))
     values = np.full((len(names), len(_NODE_SLOTS) + 2, steps_of()), np.nan)
     for suffix, answer in (("capacity", capacity), ("allocatable", allocatable)):
         for m, series in zip(answer.labels, answer.samples, strict=True):
@@ -252,12 +250,13 @@ def nodes_frame(
     row, first, last = runs(values, present)
     known = {m.get("node", ""): original_labels(m) for m in labels}
     about = {m.get("node", ""): m for m in info}
-    at, mine = values[row, :, first], [known.get(names[r], {}) for r in row]
+    at, there = values[row, :, first], [names[r] for r in row]
+    mine = [known.get(name, {}) for name in there]
     frame = pd.DataFrame(
         {
-            "node": [names[r] for r in row],
-            "provider_id": [about.get(names[r], {}).get("provider_id", "") for r in row],
-            "version": [about.get(names[r], {}).get("kubelet_version", "") for r in row],
+            "node": there,
+            "provider_id": [about.get(name, {}).get("provider_id", "") for name in there],
+            "version": [about.get(name, {}).get("kubelet_version", "") for name in there],
             **{slot: at[:, i] for i, slot in enumerate(_NODE_SLOTS)},
             "labels": [compact(found) if found else "" for found in mine],
             "taints": [told[int(code)] for code in at[:, -2]],
@@ -265,8 +264,7 @@ def nodes_frame(
             **_times(day, first, last),
         }
     )
-    columns = ["pool", "instance_type", "region", "zone", "capacity_type"]
-    return check(pd.concat([frame, pd.DataFrame([described(found) for found in mine], columns=columns)], axis=1), NODES)
+    return check(pd.concat([frame, pd.DataFrame([described(found) for found in mine])], axis=1), NODES) if len(frame) else empty(NODES)
 
 
 def _taints(number: Mapping[str, int], taints: Answer | None, cordoned: Answer | None) -> tuple[list[str], np.ndarray]:
