@@ -18,7 +18,8 @@ TOP = 6
 FLOORS = {"core": 0, "sources": 1, "history": 2, "analysis": 3, "workflows": 4, "evidence": 5, "presentation": 5}
 FLOORS |= dict.fromkeys(("cli", "runner", "settings", "notebook", "__init__", "__main__"), TOP)
 
-DEMO = ("demo", "demo_model", "demo_objects", "demo_openmetrics", "demo_places", "demo_signal", "demo_story", "demo_timeline", "demo_usage")
+_DEMO_PARTS = ("media", "model", "objects", "openmetrics", "places", "rules", "signal", "story", "timeline", "usage")
+DEMO = ("demo", *(f"demo_{part}" for part in _DEMO_PARTS))
 
 #: Who may import whom on one floor: a module, or every module below it.
 NEIGHBOURS = {

@@ -322,8 +322,10 @@ def _replicas(scrapes: Scrapes, kind: str, namespace: str, name: str) -> Series:
     filled = np.zeros((max((p.slot for p in own), default=0) + 1, last - first), bool)
     for pod in own:
         filled[pod.slot, max(pod.start - first, 0) : max(pod.end - first, 0)] = True
-    steady = own[0].workload.replicas if own else 0
-    filled[:steady, begin - first :] = True  # a moment without its pod is still wanted
+    came = dict(own[0].workload.later) if own else {}
+    for slot in range(own[0].workload.replicas if own else 0):
+        since = max(scrapes.clock.at(came[slot]), begin) if slot in came else begin
+        filled[slot, since - first :] = True  # a moment without its pod is still wanted
     return _kube(begin, last, filled.sum(axis=0)[begin - first :], namespace=namespace, **{kind.lower(): name})
 
 
