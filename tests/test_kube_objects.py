@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime
 
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiops_analysis.core.compact import compact
 from aiops_analysis.core.schema import BOUNDS, HPAS, INVENTORY, NODES, WORKLOADS, check
 from aiops_analysis.sources.kube_metrics import measured_of
 from aiops_analysis.sources.kube_objects import frames_of
 from aiops_analysis.sources.kube_parts import Look, Objects, moment_of, quantity
-from aiops_analysis.sources.kube_workloads import heap_flags, selects
+from aiops_analysis.sources.kube_selectors import selects
+from aiops_analysis.sources.kube_workloads import heap_flags
 from tests.kube_server import real_objects, why_no_objects
 
 AT = datetime(2026, 11, 1, 10, 2, tzinfo=UTC)
@@ -148,6 +151,22 @@ def test_nodes():
     (row,) = frames(nodes=[node, named("n2", status={})])["nodes"].to_dict("records")[:1]
     assert (row["pool"], row["instance_type"], row["zone"], row["capacity_type"]) == ("blue", "m5.large", "z1", "spot")
     assert (row["cpu_capacity"], row["memory_allocatable"], row["pods_allocatable"]) == (2.0, 8 * 2**30, 110.0)
+    assert (json.loads(row["labels"]), row["taints"], row["unschedulable"]) == (labels, "[]", False)
+
+
+def test_a_node_keeps_its_labels_taints_and_cordon_as_data():
+    odd = '"},{x=$(rm) \u202e</td>'
+    taints = [
+        {"key": "b", "effect": "NoSchedule"},
+        {"key": "a", "value": odd, "effect": "NoExecute", "timeAdded": "2026-11-01T00:00:00Z"},
+        3,
+    ]
+    node = named("n1", namespace="", metadata={"labels": {"z": odd, "a": "", "n": 3}}, spec={"taints": taints, "unschedulable": True})
+    (row,) = frames(nodes=[node])["nodes"].to_dict("records")
+    assert row["labels"] == compact({"a": "", "z": odd})  # sorted, without spaces
+    assert json.loads(row["labels"])["z"] == odd
+    assert json.loads(row["taints"]) == [["a", odd, "NoExecute"], ["b", "", "NoSchedule"]]
+    assert row["unschedulable"]
 
 
 def hpa(name, *metrics, **more):
@@ -234,7 +253,11 @@ def test_workloads():
             ],
         },
     }
-    pdb = named("web-pdb", spec={"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]}})
+    pdb = named(
+        "web-pdb",
+        spec={"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]}},
+        status={"disruptionsAllowed": 1},
+    )
     vpa = named("web-vpa", spec={"targetRef": {"kind": "Deployment", "name": "web"}, "updatePolicy": {"updateMode": "Off"}})
     web = named("web", spec={"replicas": 3, "template": template})
     found = frames(
@@ -260,6 +283,10 @@ def test_workloads():
         "vpa_mode": "Off",
         "java_flags": "-Xmx512m -XX:MaxRAMPercentage=75.0",
         "resize_restart": True,
+        # a rule without a topology or selector matches no pod
+        "scheduling": '{"anti_affinity":[{"topology":"","workloads":[]}]}',
+        "disruptions": 1.0,
+        "surge": 1.0,  # a quarter of 3, rounded up
     }
     assert not found.loc["nightly", "readiness"]
 
@@ -373,6 +400,7 @@ def test_f60_objects_of_any_shape_give_frames(items):
         "horizontalpodautoscalers",
         "limitranges",
         "resourcequotas",
+        "persistentvolumes",
     )
     found = frames_of(Objects(dict.fromkeys((*plurals, "poddisruptionbudgets", "verticalpodautoscalers"), items)), Look(AT))
     for kind, contract in (("inventory", INVENTORY), ("nodes", NODES), ("hpas", HPAS), ("bounds", BOUNDS), ("workloads", WORKLOADS)):

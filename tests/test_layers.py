@@ -18,7 +18,8 @@ TOP = 6
 FLOORS = {"core": 0, "sources": 1, "history": 2, "analysis": 3, "workflows": 4, "evidence": 5, "presentation": 5}
 FLOORS |= dict.fromkeys(("cli", "runner", "settings", "notebook", "__init__", "__main__"), TOP)
 
-DEMO = ("demo", "demo_model", "demo_objects", "demo_openmetrics", "demo_places", "demo_signal", "demo_story", "demo_timeline", "demo_usage")
+_DEMO_PARTS = ("media", "model", "objects", "openmetrics", "places", "rules", "signal", "story", "timeline", "usage")
+DEMO = ("demo", *(f"demo_{part}" for part in _DEMO_PARTS))
 
 #: Who may import whom on one floor: a module, or every module below it.
 NEIGHBOURS = {
@@ -84,6 +85,12 @@ NEIGHBOURS = {
     ("sources", "sources.kube_parts"),
     ("sources.kubectl_top", "sources.pod_names"),
     ("sources.kube_workloads", "sources.kube_pods"),
+    ("sources.kube_workloads", "sources.kube_scheduling"),
+    *((f"sources.kube_{part}", "sources.kube_selectors") for part in ("workloads", "scheduling")),
+    ("sources.kube_scheduling", "sources.kube_volumes"),
+    *((f"sources.kube_{part}", "sources.kube_pods") for part in ("selectors", "scheduling")),
+    ("sources.kube_rules", "sources.node_labels"),
+    ("sources.promql", "sources.promql_asks"),
     *(("sources.kube_objects", f"sources.kube_{part}") for part in ("pods", "rules", "workloads")),
     # the demo cluster is one source in several files; that they stand in an order is what test_no_module_imports_in_a_circle holds
     *((f"sources.{a}", f"sources.{b}") for a in DEMO for b in DEMO),

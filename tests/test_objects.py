@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date
 
@@ -227,6 +228,45 @@ def test_nodes_have_their_pool_type_zone_and_capacity():
     assert (first["cpu_capacity"], first["cpu_allocatable"], first["provider_id"]) == (4.0, 3.9, "aws:///x")
     assert got["pool"][1] == "default"
     assert np.isnan(got["cpu_capacity"][1])
+
+
+def tainted(name, key, spans, value=""):
+    return {"node": name, "key": key, "value": value, "effect": "NoSchedule"}, spans
+
+
+def test_taints_and_cordons_are_runs_of_a_node():
+    whole = series(node("n1", "cpu", 4.0), node("n2", "cpu", 4.0))
+    odd = '"}]\u202e'
+    taints = series(tainted("n1", "b", [(0, 288, 1.0)]), tainted("n1", "a", [(100, 200, 1.0)], odd), tainted("gone", "c", [(0, 288, 1.0)]))
+    cordoned = series(({"node": "n1"}, [(0, 150, 0.0), (150, 288, 1.0)]), ({"node": "n2"}, [(0, 288, 0.0)]))
+    got = nodes_frame(DAY, whole, whole, [], [], taints=taints, cordoned=cordoned)
+    b, both = [["b", "", "NoSchedule"]], [["a", odd, "NoSchedule"], ["b", "", "NoSchedule"]]
+    rows = [(r.node, json.loads(r.taints), r.unschedulable, r.first_seen.hour * 12 + r.first_seen.minute // 5) for r in got.itertuples()]
+    assert rows == [("n1", b, False, 0), ("n1", both, False, 100), ("n1", both, True, 150), ("n1", b, True, 200), ("n2", [], False, 0)]
+
+
+@pytest.mark.parametrize(
+    ("taints", "cordoned", "told"),
+    [
+        (None, None, ""),
+        (series(), series(), ""),  # the server has nothing of nodes' specs
+        (series(), series(({"node": "n1"}, [(0, 288, 0.0)])), "[]"),
+        (series(tainted("n2", "a", [(0, 288, 1.0)])), series(), "[]"),  # another node's taint shows that taints are told
+    ],
+)
+def test_no_taint_is_none_only_where_taints_are_told(taints, cordoned, told):
+    whole = series(node("n1", "cpu", 4.0))
+    assert nodes_frame(DAY, whole, whole, [], [], taints=taints, cordoned=cordoned)["taints"].tolist() == [told]
+
+
+def test_labels_are_those_whose_names_are_certain():
+    whole = series(node("n1", "cpu", 4.0), node("n2", "cpu", 4.0))
+    labels = [
+        {"node": "n1", "label_topology_kubernetes_io_zone": "a", "label_team": "x", "label_kubernetes_io_os": "linux"},
+        {"node": "n2"},
+    ]
+    got = nodes_frame(DAY, whole, whole, labels, [])
+    assert got["labels"].tolist() == ['{"kubernetes.io/os":"linux","topology.kubernetes.io/zone":"a"}', ""]
 
 
 def test_an_hpa_is_one_row_per_metric_and_run():

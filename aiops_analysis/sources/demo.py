@@ -14,11 +14,13 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 import pandas as pd
 
+from aiops_analysis.core.compact import compact
 from aiops_analysis.core.errors import UsageError
-from aiops_analysis.core.schema import BOUNDS, BURST, HPAS, INVENTORY, LABELS, METRICS, NODES, RUNS, Contract, check
+from aiops_analysis.core.schema import BOUNDS, BURST, HPAS, INVENTORY, LABELS, METRICS, NODES, RUNS, WORKLOADS, Contract, check
 from aiops_analysis.core.window import STEP, Window, day_start, steps_of
 from aiops_analysis.sources import demo_openmetrics, demo_places
-from aiops_analysis.sources.demo_objects import VERSION, Scrapes, image_of
+from aiops_analysis.sources.demo_objects import VERSION, Scrapes, image_of, labels_of
+from aiops_analysis.sources.demo_rules import LOOK, workload_rows
 from aiops_analysis.sources.demo_signal import CPU_QUANTUM, MEMORY_QUANTUM
 from aiops_analysis.sources.demo_timeline import Clock, NodeLife, PodLife, node_lives, pod_lives, qos_of, resources_of
 from aiops_analysis.sources.demo_usage import WEIGHTS, Track, tracks_of
@@ -143,6 +145,9 @@ class DemoCluster:
                 "memory_capacity": float(node.spec.memory[0] * 2**20),
                 "memory_allocatable": float(node.spec.memory[1] * 2**20),
                 "pods_allocatable": float(node.spec.pods),
+                "labels": compact(labels_of(node)),
+                "taints": compact(sorted(node.spec.taints)),
+                "unschedulable": False,
                 **span,
             }
             for node, span in self._on(day, self._nodes)
@@ -200,6 +205,12 @@ class DemoCluster:
             for bound in demo_places.BOUNDS
         ]
         return _frame(rows, ["namespace", "kind", "name", "field", "resource"], BOUNDS)
+
+    def workloads(self, day: date) -> pd.DataFrame:
+        """WORKLOADS as one look at the Kubernetes API on that day would tell them."""
+        look = self._begin(day) + LOOK
+        rows = [row | _span(look, look + 1) for row in workload_rows(self._pods, look)]
+        return _frame(rows, ["namespace", "workload_kind", "workload"], WORKLOADS)
 
     def targets(self, day: date) -> np.ndarray:
         """Scrape targets that were up in each step, int64 [288]: a kubelet per node, and kube-state-metrics."""

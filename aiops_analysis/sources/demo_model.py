@@ -56,12 +56,13 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A rollout: the image's tag from then on, and memory (request, limit) of the first container where it changed [MiB]."""
+    """A rollout: the image's tag from then on, and (request, limit) of the first container where they changed [millicores, MiB]."""
 
     tag: str
     at: Moment | None = None  # None: since before the demo
     level: int = 1000  # usage after it, in thousandths
     memory: tuple[int, int] | None = None
+    cpu: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Workload:
     """One workload. ``nodes`` places its pods in turn, ``hot`` is the share of each in thousandths.
 
     ``extra`` are pods that an HPA adds: weekdays, first and last step of the day. ``runs_at`` makes it a Job or CronJob. ``kills`` are
-    kills for memory and ``crashes`` other restarts, ``evictions`` lost pods, each (slot, moment).
+    kills for memory and ``crashes`` other restarts, ``evictions`` lost pods, ``later`` pods that came later, each (slot, moment).
+    ``refuge`` are the places to which pods of a node that was removed go.
     """
 
     namespace: str
@@ -87,6 +89,9 @@ class Workload:
     kills: tuple[tuple[int, Moment], ...] = ()
     crashes: tuple[tuple[int, Moment], ...] = ()
     evictions: tuple[tuple[int, Moment], ...] = ()
+    later: tuple[tuple[int, Moment], ...] = ()
+    refuge: tuple[int, ...] = ()
+    surge: bool = True  # of a Deployment: a rollout starts the new pod before the old one ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class Node:
     memory: tuple[int, int]
     pods: int
     address: str
+    taints: tuple[tuple[str, str, str], ...] = ()  # key, value, effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from aiops_analysis.sources.demo_story import WORKLOADS
 from aiops_analysis.sources.demo_timeline import Clock, NodeLife, PodLife, replicasets, resources_of
 from aiops_analysis.sources.demo_usage import Track
 
-__all__ = ["KUBE", "VERSION", "Scrapes", "Series", "image_of", "object_families", "text"]
+__all__ = ["KUBE", "VERSION", "Scrapes", "Series", "image_of", "labels_of", "object_families", "text"]
 
 KUBE = STEP  # [s] kube-state-metrics is scraped once a step, in its middle
 VERSION = "v1.33.5-eks-113cf36"
@@ -216,29 +217,38 @@ def _owner_families(scrapes: Scrapes) -> _Families:
 def _node_families(nodes: tuple[NodeLife, ...]) -> _Families:
     for which, index in (("capacity", 0), ("allocatable", 1)):
         yield f"kube_node_status_{which}", "gauge", [s for node in nodes for s in _sizes(node, index)]
+    yield "kube_node_labels", "gauge", [_kube(n.start, n.end, node=n.name, **_shown(labels_of(n))) for n in nodes]
     yield (
-        "kube_node_labels",
+        "kube_node_spec_taint",
         "gauge",
-        (
-            _kube(
-                n.start,
-                n.end,
-                node=n.name,
-                label_eks_amazonaws_com_capacity_type=n.spec.capacity_type.upper().replace("-", "_"),
-                label_eks_amazonaws_com_nodegroup=n.spec.pool,
-                label_kubernetes_io_arch="amd64",
-                label_node_kubernetes_io_instance_type=n.spec.instance_type,
-                label_topology_kubernetes_io_region=n.spec.zone[:-1],
-                label_topology_kubernetes_io_zone=n.spec.zone,
-            )
-            for n in nodes
-        ),
+        [_kube(n.start, n.end, node=n.name, key=key, value=value, effect=effect) for n in nodes for key, value, effect in n.spec.taints],
     )
+    yield "kube_node_spec_unschedulable", "gauge", [_kube(n.start, n.end, 0, node=n.name) for n in nodes]
     yield (
         "kube_node_info",
         "gauge",
         (_kube(n.start, n.end, node=n.name, kubelet_version=VERSION, provider_id=n.provider_id, internal_ip=n.internal_ip) for n in nodes),
     )
+
+
+def labels_of(node: NodeLife) -> dict[str, str]:
+    """The labels of a node, under their own names."""
+    return {
+        "eks.amazonaws.com/capacityType": node.spec.capacity_type.upper().replace("-", "_"),
+        "eks.amazonaws.com/nodegroup": node.spec.pool,
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": node.name,
+        "kubernetes.io/os": "linux",
+        "node.kubernetes.io/instance-type": node.spec.instance_type,
+        "topology.kubernetes.io/region": node.spec.zone[:-1],
+        "topology.kubernetes.io/zone": node.spec.zone,
+    }
+
+
+def _shown(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels as kube-state-metrics names them."""
+    snake = {name: re.sub("([a-z])([A-Z])", r"\1_\2", name).lower() for name in labels}
+    return {"label_" + re.sub("[^a-z0-9]", "_", snake[name]): value for name, value in labels.items()}
 
 
 def _sizes(node: NodeLife, index: int) -> Iterator[Series]:
@@ -312,8 +322,10 @@ def _replicas(scrapes: Scrapes, kind: str, namespace: str, name: str) -> Series:
     filled = np.zeros((max((p.slot for p in own), default=0) + 1, last - first), bool)
     for pod in own:
         filled[pod.slot, max(pod.start - first, 0) : max(pod.end - first, 0)] = True
-    steady = own[0].workload.replicas if own else 0
-    filled[:steady, begin - first :] = True  # a moment without its pod is still wanted
+    came = dict(own[0].workload.later) if own else {}
+    for slot in range(own[0].workload.replicas if own else 0):
+        since = max(scrapes.clock.at(came[slot]), begin) if slot in came else begin
+        filled[slot, since - first :] = True  # a moment without its pod is still wanted
     return _kube(begin, last, filled.sum(axis=0)[begin - first :], namespace=namespace, **{kind.lower(): name})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiops_analysis.sources.demo_model import Bound, Hpa, Moment, Node, Shape
 
-__all__ = ["BOUNDS", "CLOSED", "DATABASE", "HPAS", "NODES", "OFFICE", "QUIET", "RECLAIMED", "SHOP", "STEADY"]
+__all__ = ["BOUNDS", "CLOSED", "DATABASE", "HPAS", "NODES", "OFFICE", "QUIET", "RECLAIMED", "REMOVED", "SHOP", "STEADY"]
 
 STEADY = Shape(
     (74, 73, 72, 72, 72, 74, 78, 84, 91, 97, 99, 100, 98, 98, 100, 99, 97, 94, 90, 86, 83, 80, 78, 76), (100, 100, 101, 100, 99, 91, 90)
@@ -33,6 +33,10 @@ def _spot(zone: str, address: str) -> Node:
     return Node("spot", "m6i.large", zone, "spot", (2000, 1930), (7811, 6903), 29, address)
 
 
+def _media(zone: str, address: str) -> Node:
+    return Node("media", "c6i.xlarge", zone, "on-demand", (4000, 3920), (7811, 6584), 58, address, (("dedicated", "media", "NoSchedule"),))
+
+
 NODES = (
     _general("us-east-1a", "10-0-11-37"),
     _general("us-east-1b", "10-0-21-84"),
@@ -41,9 +45,14 @@ NODES = (
     _spot("us-east-1b", "10-0-22-63"),
     _spot("us-east-1c", "10-0-32-201"),
     Node("memory", "r6i.large", "us-east-1a", "on-demand", (2000, 1930), (15734, 14770), 29, "10-0-13-90"),
+    _media("us-east-1a", "10-0-14-21"),
+    _media("us-east-1b", "10-0-24-118"),
+    _media("us-east-1c", "10-0-34-77"),
 )
 #: The last spot node was a spot instance that was taken away; this is when, and the address of the one that came before it.
 RECLAIMED = (5, Moment(17, 76), "10-0-32-9")
+#: The last media node was no longer needed; this is when it went.
+REMOVED = (9, Moment(7, 118))
 
 BOUNDS = (
     Bound("staging", "LimitRange", "small", "Container", "cpu", "min", 50),

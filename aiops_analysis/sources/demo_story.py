@@ -2,11 +2,12 @@
 
 It tells the team's guide: a todo application whose frontend asks for 200m and uses 45m, whose backend asks for 500m/1Gi and uses
 50m/170Mi; and beside it what a real cluster has: a throttled service, one killed for memory, one under an HPA, one three days old,
-a JVM, a hot pod, a mesh, nightly jobs, a spot node that was taken away.
+a JVM, a hot pod, a mesh, nightly jobs, a spot node that was taken away, and a saving that was decided and measured (demo_media).
 """
 
 from __future__ import annotations
 
+from aiops_analysis.sources.demo_media import MEDIA
 from aiops_analysis.sources.demo_model import Container, Moment, Revision, Shape, Workload
 from aiops_analysis.sources.demo_places import CLOSED, DATABASE, OFFICE, QUIET, SHOP, STEADY
 
@@ -385,4 +386,5 @@ WORKLOADS = (
         (Revision("3.20"),),
         since=Moment(9, 176),
     ),
+    *MEDIA,
 )

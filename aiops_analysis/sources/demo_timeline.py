@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiops_analysis.core.window import STEP
 from aiops_analysis.sources.demo_model import Moment, Node, Revision, Workload
-from aiops_analysis.sources.demo_places import NODES, RECLAIMED
+from aiops_analysis.sources.demo_places import NODES, RECLAIMED, REMOVED
 from aiops_analysis.sources.demo_signal import keyed, letters
 from aiops_analysis.sources.demo_story import WORKLOADS
 
@@ -76,11 +76,12 @@ class PodLife:
 def resources_of(pod: PodLife, index: int) -> dict[str, float]:
     """cpu_request, cpu_limit [cores], memory_request, memory_limit [bytes] of a pod's container, without what is not set."""
     container = pod.workload.containers[index]
-    changed = pod.workload.revisions[pod.revision].memory
-    memory = changed if changed is not None and index == 0 else container.memory
+    changed = pod.workload.revisions[pod.revision]
+    memory = changed.memory if changed.memory is not None and index == 0 else container.memory
+    cpu = changed.cpu if changed.cpu is not None and index == 0 else container.cpu
     values = {
-        "cpu_request": None if container.cpu[0] is None else container.cpu[0] / 1000,
-        "cpu_limit": None if container.cpu[1] is None else container.cpu[1] / 1000,
+        "cpu_request": None if cpu[0] is None else cpu[0] / 1000,
+        "cpu_limit": None if cpu[1] is None else cpu[1] / 1000,
         "memory_request": None if memory[0] is None else float(memory[0] * 2**20),
         "memory_limit": None if memory[1] is None else float(memory[1] * 2**20),
     }
@@ -101,7 +102,7 @@ def qos_of(pod: PodLife) -> str:
 
 
 def node_lives(clock: Clock) -> tuple[NodeLife, ...]:
-    """Every node that was there in the window; one place had two."""
+    """Every node that was there in the window; one place had two, one lost its node."""
     lives = []
     lost_place, lost_at, old_address = RECLAIMED
     for place, spec in enumerate(NODES):
@@ -110,6 +111,8 @@ def node_lives(clock: Clock) -> tuple[NodeLife, ...]:
         if place == lost_place:
             lost = clock.at(lost_at)
             spans = [(old_address, born, lost), (spec.address, lost + _MOVED, clock.last + _FOREVER)]
+        if place == REMOVED[0]:
+            spans = [(spec.address, born, clock.at(REMOVED[1]))]
         for address, start, end in spans:
             if end > clock.first:
                 instance = f"i-0{keyed(clock.seed, 'node', address):016x}"
@@ -134,14 +137,18 @@ def _rolled(clock: Clock, revision: Revision) -> int:
 
 def _spans(clock: Clock, workload: Workload) -> Iterator[tuple[int, str, int, int]]:
     """Slot, name's key, start and end of each pod in each slot, in turn: a rollout, an eviction or a lost node ends one."""
-    surge = 1 if workload.kind == "Deployment" else 0
+    surge = 1 if workload.kind == "Deployment" and workload.surge else 0
+    later = dict(workload.later)
     for slot in range(workload.replicas):
         key = keyed(clock.seed, workload.namespace, workload.name, slot, "born")
         start = clock.first - (20 + key % 40) * _DAY - key % 251 if workload.since is None else clock.at(workload.since) + slot
+        start = clock.at(later[slot]) if slot in later else start
         cuts = [(_rolled(clock, r) + slot, surge, 0) for r in workload.revisions if r.at is not None]
         cuts += [(clock.at(moment), 0, 0) for lost, moment in workload.evictions if lost == slot]
         if workload.nodes[slot % len(workload.nodes)] == RECLAIMED[0]:
             cuts.append((clock.at(RECLAIMED[1]), 0, _MOVED))
+        if workload.nodes[slot % len(workload.nodes)] == REMOVED[0]:
+            cuts.append((clock.at(REMOVED[1]), 0, 0))
         for number, (cut, over, gap) in enumerate(sorted(cuts)):
             yield slot, f"{slot}.{number}", start, cut + over
             start = max(start, cut + gap)
@@ -169,6 +176,8 @@ def _runs(clock: Clock, workload: Workload) -> Iterator[tuple[int, str, int, int
 
 def _pod(clock: Clock, workload: Workload, nodes: tuple[NodeLife, ...], slot: int, life: str, start: int, end: int) -> PodLife:
     place = workload.nodes[slot % len(workload.nodes)]
+    if place == REMOVED[0] and start >= clock.at(REMOVED[1]):
+        place = workload.refuge[slot % len(workload.refuge)]
     node = next(n for n in nodes if n.place == place and n.start <= max(start, clock.first) < n.end)
     late = slot if slot < workload.replicas else 0
     revision = max(i for i, r in enumerate(workload.revisions) if _rolled(clock, r) + late <= start or i == 0)

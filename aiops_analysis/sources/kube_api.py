@@ -38,6 +38,7 @@ _PASSING = (429, 500, 502, 503, 504)
 RESOURCES: dict[str, tuple[str, str]] = {
     "pods": ("", "v1"),
     "nodes": ("", "v1"),
+    "persistentvolumes": ("", "v1"),
     "limitranges": ("", "v1"),
     "resourcequotas": ("", "v1"),
     "deployments": ("apps", "v1"),
@@ -51,9 +52,16 @@ RESOURCES: dict[str, tuple[str, str]] = {
     "verticalpodautoscalers": ("autoscaling.k8s.io", "v1"),
 }
 _METRICS = ("metrics.k8s.io", "v1beta1")
-_CORE = {"pods": "pod", "nodes": "node", "limitranges": "limit_range", "resourcequotas": "resource_quota"}
+_CORE = {
+    "pods": "pod",
+    "nodes": "node",
+    "persistentvolumes": "persistent_volume",
+    "limitranges": "limit_range",
+    "resourcequotas": "resource_quota",
+}
+_OF_THE_CLUSTER = ("nodes", "persistentvolumes")  # they have no namespace
 #: Lists that a cluster may well not have; a 404 of these is nothing to tell.
-_OPTIONAL = ("verticalpodautoscalers",)
+_OPTIONAL = ("verticalpodautoscalers", "persistentvolumes")
 
 
 class Absent(BadAnswer):
@@ -175,7 +183,7 @@ class KubeApi:
     def listed(self, group: str, version: str, plural: str) -> list[Mapping[str, Any]]:
         """All objects of a resource, of the namespaces asked for; each once. Raises SourceError."""
         found: dict[object, Mapping[str, Any]] = {}
-        for namespace in ("",) if plural == "nodes" or not self._namespaces else self._namespaces:
+        for namespace in ("",) if plural in _OF_THE_CLUSTER or not self._namespaces else self._namespaces:
             for item in self._whole(group, version, plural, namespace):
                 found.setdefault(text_at(item, "metadata", "uid") or key_of(item), item)
         return list(found.values())
@@ -245,8 +253,8 @@ class KubeApi:
             options["_continue"] = token
         if not group:
             api, noun = CoreV1Api(self._client), _CORE[plural]
-            if plural == "nodes":
-                return api.list_node(**options)
+            if plural in _OF_THE_CLUSTER:
+                return getattr(api, f"list_{noun}")(**options)
             if namespace:
                 return getattr(api, f"list_namespaced_{noun}")(namespace, **options)
             return getattr(api, f"list_{noun}_for_all_namespaces")(**options)

@@ -8,32 +8,16 @@ from typing import Any
 
 import pandas as pd
 
+from aiops_analysis.core.compact import compact
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.names import visible
 from aiops_analysis.core.schema import BOUNDS, HPAS, NODES, Contract, check, empty
 from aiops_analysis.core.units import parse_quantity
 from aiops_analysis.sources.kube_parts import Look, Objects, controller_of, items_of, key_of, mapping_at, moment_of, quantity, text_at
+from aiops_analysis.sources.node_labels import described
 
 __all__ = ["bounds_of", "hpas_of", "nodes_of"]
 
-_POOLS = (
-    "karpenter.sh/nodepool",
-    "eks.amazonaws.com/nodegroup",
-    "cloud.google.com/gke-nodepool",
-    "kubernetes.azure.com/agentpool",
-    "agentpool",
-    "doks.digitalocean.com/node-pool",
-)
-_SPOT = (
-    "karpenter.sh/capacity-type",
-    "eks.amazonaws.com/capacityType",
-    "cloud.google.com/gke-provisioning",
-    "cloud.google.com/gke-spot",
-    "kubernetes.azure.com/scalesetpriority",
-)
-_TYPE = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
-_REGION = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
-_ZONE = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 _KEDA = "scaledobject.keda.sh/name"
 _LIMITS = ("min", "max", "default", "defaultRequest", "maxLimitRequestRatio")
 
@@ -56,14 +40,17 @@ def nodes_of(objects: Objects, look: Look) -> pd.DataFrame:
         }
         del sizes["pods_capacity"]
         first, last = look.span(moment_of(text_at(node, "metadata", "creationTimestamp")))
-        labels = mapping_at(node, "metadata", "labels")
+        labels = {k: v for k, v in mapping_at(node, "metadata", "labels").items() if isinstance(v, str)}
         rows.append(
             {
                 "node": name,
-                **_describe(labels),
+                **described(labels),
                 "provider_id": text_at(node, "spec", "providerID"),
                 "version": text_at(node, "status", "nodeInfo", "kubeletVersion"),
                 **sizes,
+                "labels": compact(labels),
+                "taints": compact(_taints(node)),
+                "unschedulable": mapping_at(node, "spec").get("unschedulable") is True,
                 "first_seen": first,
                 "last_seen": last,
             }
@@ -71,18 +58,8 @@ def nodes_of(objects: Objects, look: Look) -> pd.DataFrame:
     return _frame([row for row in rows if row["node"]], NODES)
 
 
-def _describe(labels: Mapping[str, Any]) -> dict[str, str]:
-    def first(names: tuple[str, ...]) -> str:
-        return next((text for name in names if (text := text_at(labels, name))), "")
-
-    spot, kind = first(_SPOT).lower(), first(_TYPE)
-    return {
-        "pool": first(_POOLS) or kind or "default",
-        "instance_type": kind,
-        "region": first(_REGION),
-        "zone": first(_ZONE),
-        "capacity_type": "spot" if spot in ("spot", "true", "preemptible") else ("on-demand" if spot else ""),
-    }
+def _taints(node: Mapping[str, Any]) -> list[list[str]]:
+    return sorted([text_at(taint, name) for name in ("key", "value", "effect")] for taint in items_of(node, "spec", "taints"))
 
 
 def hpas_of(objects: Objects, look: Look) -> pd.DataFrame:

@@ -10,19 +10,13 @@ from typing import Any
 import pandas as pd
 
 from aiops_analysis.core.schema import WORKLOADS, check, empty
-from aiops_analysis.sources.kube_parts import Look, Objects, controller_of, items_of, key_of, mapping_at, text_at
+from aiops_analysis.sources.kube_parts import Look, Objects, items_of, key_of, mapping_at, text_at
 from aiops_analysis.sources.kube_pods import role_containers
+from aiops_analysis.sources.kube_scheduling import Scheduling
+from aiops_analysis.sources.kube_selectors import makers_of, selects, template_of
 
-__all__ = ["heap_flags", "selects", "workloads_of"]
+__all__ = ["heap_flags", "workloads_of"]
 
-_KINDS = {
-    "Deployment": "deployments",
-    "StatefulSet": "statefulsets",
-    "DaemonSet": "daemonsets",
-    "ReplicaSet": "replicasets",
-    "CronJob": "cronjobs",
-    "Job": "jobs",
-}
 _HEAP = re.compile(
     r"-Xm[xs]\d+[kKmMgGtT]?(?![\w.])"
     r"|-XX:(?:(?:Max|Min|Initial)RAMPercentage=\d+(?:\.\d+)?|(?:MaxRAM|MaxHeapSize|InitialHeapSize)=\d+[kKmMgGtT]?)(?![\w.])"
@@ -38,28 +32,32 @@ def workloads_of(objects: Objects, look: Look) -> pd.DataFrame:
         for vpa in objects.of("verticalpodautoscalers")
     }
     first, last = look.span()
+    scheduling = Scheduling.of(objects, look)
     rows = []
-    for kind, plural in _KINDS.items():
-        for item in objects.of(plural):
-            if controller_of(item) is not None or not key_of(item)[1]:
-                continue
-            namespace, name = key_of(item)
-            template = mapping_at(item, "spec", "jobTemplate", "spec", "template") or mapping_at(item, "spec", "template")
-            vpa = scalers.get((namespace, kind, name))
-            rows.append(
-                {
-                    "namespace": namespace,
-                    "workload_kind": kind,
-                    "workload": name,
-                    "replicas": _replicas(kind, item),
-                    **_settings(template),
-                    "pdb": _budget(budgets.get(namespace, ()), mapping_at(template, "metadata", "labels")),
-                    "vpa": key_of(vpa)[1] if vpa is not None else "",
-                    "vpa_mode": text_at(vpa, "spec", "updatePolicy", "updateMode") or ("Auto" if vpa is not None else ""),
-                    "first_seen": first,
-                    "last_seen": last,
-                }
-            )
+    for kind, item in makers_of(objects):
+        namespace, name = key_of(item)
+        template = template_of(item)
+        vpa = scalers.get((namespace, kind, name))
+        mine = _budgets(budgets.get(namespace, ()), mapping_at(template, "metadata", "labels"))
+        replicas = _replicas(kind, item)
+        claims = [key_of(claim)[1] for claim in items_of(item, "spec", "volumeClaimTemplates")]
+        rows.append(
+            {
+                "namespace": namespace,
+                "workload_kind": kind,
+                "workload": name,
+                "replicas": replicas,
+                **_settings(template),
+                "pdb": key_of(mine[0])[1] if mine else "",
+                "vpa": key_of(vpa)[1] if vpa is not None else "",
+                "vpa_mode": text_at(vpa, "spec", "updatePolicy", "updateMode") or ("Auto" if vpa is not None else ""),
+                "scheduling": scheduling.rules((namespace, kind, name), template, claims),
+                "disruptions": _disruptions(mine),
+                "surge": _surge(kind, item, replicas),
+                "first_seen": first,
+                "last_seen": last,
+            }
+        )
     return check(pd.DataFrame(rows), WORKLOADS) if rows else empty(WORKLOADS)
 
 
@@ -114,30 +112,23 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _budget(budgets: Sequence[Mapping[str, Any]], labels: Mapping[str, Any]) -> str:
-    """Name of the first PodDisruptionBudget, by name, that selects pods with these labels; "" without."""
-    names = sorted(key_of(b)[1] for b in budgets if selects(mapping_at(b, "spec").get("selector"), labels))
-    return names[0] if names else ""
+def _budgets(budgets: Sequence[Mapping[str, Any]], labels: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The PodDisruptionBudgets, by name, that select pods with these labels."""
+    return sorted((b for b in budgets if selects(mapping_at(b, "spec").get("selector"), labels)), key=lambda b: key_of(b)[1])
 
 
-def selects(selector: object, labels: Mapping[str, Any]) -> bool:
-    """Whether a label selector matches: an empty one matches every pod, a missing one none, an unknown operator none."""
-    if not isinstance(selector, Mapping):
-        return False
-    if any(labels.get(name) != value for name, value in mapping_at(selector, "matchLabels").items()):
-        return False
-    return all(_holds(rule, labels) for rule in items_of(selector, "matchExpressions"))
+def _disruptions(budgets: Sequence[Mapping[str, Any]]) -> float:
+    """Pods that every one of the budgets lets go at once, NaN when none says so."""
+    allowed = [mapping_at(budget, "status").get("disruptionsAllowed") for budget in budgets]
+    return min((float(n) for n in allowed if isinstance(n, int) and not isinstance(n, bool)), default=math.nan)
 
 
-def _holds(rule: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
-    name, values = text_at(rule, "key"), _list(rule.get("values"))
-    match text_at(rule, "operator"):
-        case "In":
-            return name in labels and labels[name] in values
-        case "NotIn":
-            return name not in labels or labels[name] not in values
-        case "Exists":
-            return name in labels
-        case "DoesNotExist":
-            return name not in labels
-    return False
+def _surge(kind: str, item: Mapping[str, Any], replicas: float) -> float:
+    """Pods above the wanted ones during a rollout; a share is rounded up, as the Deployment's controller does, a quarter by default."""
+    if kind != "Deployment" or text_at(item, "spec", "strategy", "type") == "Recreate":
+        return 0.0
+    most = mapping_at(item, "spec", "strategy", "rollingUpdate").get("maxSurge", "25%")
+    if isinstance(most, int) and not isinstance(most, bool):
+        return float(max(most, 0))
+    share = re.fullmatch(r"(\d{1,4})%", most, re.ASCII) if isinstance(most, str) else None
+    return float(-(-int(share[1]) * int(replicas) // 100)) if share is not None and not math.isnan(replicas) else math.nan

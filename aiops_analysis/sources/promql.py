@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from aiops_analysis.core.errors import UsageError
+from aiops_analysis.sources.promql_asks import FACTS, JOB_PODS, RUNS, Ask
 
 __all__ = [
     "DENSE",
@@ -48,7 +49,6 @@ _CPU, _MEMORY = "container_cpu_usage_seconds_total", "container_memory_working_s
 _THROTTLED, _PERIODS = "container_cpu_cfs_throttled_periods_total", "container_cpu_cfs_periods_total"
 _RESTARTS, _OOM_EVENTS = "kube_pod_container_status_restarts_total", "container_oom_events_total"
 _OOM_REASON = "kube_pod_container_status_last_terminated_reason"
-_RELABEL = "namespace_workload_pod:kube_pod_owner:relabel"
 #: Metrics that show whether a family has its own labels moved aside, and the labels that can be.
 _MOVED = {"kube": "kube_pod_container_resource_requests", "container": _MEMORY}
 _MOVABLE = ("namespace", "pod", "container", "node")
@@ -220,61 +220,7 @@ def range_query(metric: str, scope: Scope, names: Mapping[str, str] = _NO_NAMES)
     return f"max {scope.by(*_GROUP)} ({inner})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One fact: its metric, the labels to keep (none: all), fixed matchers, whether it has a namespace, and what it is compared with."""
-
-    metric: str
-    keep: tuple[str, ...]
-    matchers: tuple[str, ...] = ()
-    namespaced: bool = True
-    compare: str = ""
-
-
-_CONTROLLER = ('owner_is_controller="true"',)
-_HPA = ("namespace", "horizontalpodautoscaler")
-#: Facts of a day, each one instant query over it.
-FACTS: Mapping[str, _Ask] = MappingProxyType(
-    {
-        "owner": _Ask("kube_pod_owner", ("namespace", "pod", "uid", "owner_kind", "owner_name"), _CONTROLLER),
-        "replicaset_owner": _Ask("kube_replicaset_owner", ("namespace", "replicaset", "owner_kind", "owner_name"), _CONTROLLER),
-        "job_owner": _Ask("kube_job_owner", ("namespace", "job_name", "owner_kind", "owner_name"), _CONTROLLER),
-        "workload_relabel": _Ask(_RELABEL, ("namespace", "pod", "workload", "workload_type")),
-        "images": _Ask("kube_pod_container_info", ("namespace", "pod", "uid", "container", "image", "image_spec", "image_id")),
-        "init_images": _Ask("kube_pod_init_container_info", ("namespace", "pod", "uid", "container", "image", "restart_policy")),
-        "gpus": _Ask("kube_pod_container_resource_requests", ("namespace", "pod", "uid", "container"), ('resource=~".*gpu.*"',)),
-        "pod_info": _Ask("kube_pod_info", ("namespace", "pod", "uid", "node")),
-        "node_labels": _Ask("kube_node_labels", (), namespaced=False),
-        "node_info": _Ask("kube_node_info", ("node", "provider_id", "kubelet_version", "os_image"), namespaced=False),
-        "hpa_info": _Ask("kube_horizontalpodautoscaler_info", (*_HPA, "scaletargetref_kind", "scaletargetref_name")),
-    }
-)
-#: What only pods of Jobs are asked, each one instant query over a day; they are kept short by the owner (methods.md A9).
-JOB_PODS = ("run_cpu", "run_memory", "run_start", "run_end", "run_outcome")
-_UNIT = ('unit=~"core|byte"',)
-_RESOURCES = ("namespace", "pod", "uid", "container", "node", "resource")
-_NODE = (("node", "resource", "unit"), ('resource=~"cpu|memory|pods"',))
-#: Facts that change within a day, each one range query.
-RUNS: Mapping[str, _Ask] = MappingProxyType(
-    {
-        "requests": _Ask("kube_pod_container_resource_requests", _RESOURCES, _UNIT),
-        "limits": _Ask("kube_pod_container_resource_limits", _RESOURCES, _UNIT),
-        "init_requests": _Ask("kube_pod_init_container_resource_requests", _RESOURCES, _UNIT),
-        "init_limits": _Ask("kube_pod_init_container_resource_limits", _RESOURCES, _UNIT),
-        "limit_ranges": _Ask("kube_limitrange", ("namespace", "limitrange", "resource", "type", "constraint"), ('resource=~"cpu|memory"',)),
-        "quotas": _Ask("kube_resourcequota", ("namespace", "resourcequota", "resource", "type"), ('resource=~"(.+[.])?(cpu|memory)"',)),
-        "phase": _Ask("kube_pod_status_phase", ("namespace", "pod", "uid"), ('phase=~"Pending|Running"',), compare=" == 1"),
-        "node_allocatable": _Ask("kube_node_status_allocatable", *_NODE, namespaced=False),
-        "node_capacity": _Ask("kube_node_status_capacity", *_NODE, namespaced=False),
-        "hpa_min": _Ask("kube_horizontalpodautoscaler_spec_min_replicas", _HPA),
-        "hpa_max": _Ask("kube_horizontalpodautoscaler_spec_max_replicas", _HPA),
-        "hpa_target": _Ask("kube_horizontalpodautoscaler_spec_target_metric", (*_HPA, "metric_name", "metric_target_type")),
-        "targets": _Ask("up", ("job",), namespaced=False, compare=" == 1"),
-    }
-)
-
-
-def _of(asks: Mapping[str, _Ask], kind: str) -> _Ask:
+def _of(asks: Mapping[str, Ask], kind: str) -> Ask:
     if kind not in asks:
         raise UsageError(f"{kind!a} has no query; expected one of {', '.join(asks)}")
     return asks[kind]
@@ -386,6 +332,7 @@ USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "LimitRange and quota": ("kube_limitrange", "kube_resourcequota"),
         "nodes": ("kube_node_status_allocatable", "kube_node_status_capacity"),
         "node pools and prices": ("kube_node_labels", "kube_node_info"),
+        "taints and cordoned nodes": ("kube_node_spec_unschedulable",),  # a cluster without taints has no kube_node_spec_taint
         "holes": ("up",),
     }
 )

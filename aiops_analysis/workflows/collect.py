@@ -25,8 +25,7 @@ from aiops_analysis.sources.kube_metrics import Measured, measured_of
 from aiops_analysis.sources.kube_objects import frames_of
 from aiops_analysis.sources.kube_parts import Look, Objects, key_of, moment_of, text_at
 from aiops_analysis.sources.kube_pods import owners_of_pods
-from aiops_analysis.workflows.daybook import Origin, Samples, commit_facts, commit_samples
-from aiops_analysis.workflows.objects import merge_facts
+from aiops_analysis.workflows.daybook import Origin, Samples, commit_facts, commit_samples, later_facts
 from aiops_analysis.workflows.weeks import write_weeks
 
 __all__ = ["Collected", "Pace", "Sampled", "collect", "snapshot"]
@@ -169,7 +168,7 @@ class _Gathering:
         frames = frames_of(objects, look)
         for kind, frame in frames.items():
             before = held.facts.get(kind)
-            held.facts[kind] = frame if before is None else merge_facts(before, frame)
+            held.facts[kind] = frame if before is None else later_facts(kind, before, frame)
         self.owners |= owners_of_pods(objects)
         self.running = _running(objects)
         self.out.facts = {kind: len(frame) for kind, frame in frames.items()}

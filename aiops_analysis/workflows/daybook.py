@@ -20,7 +20,7 @@ from aiops_analysis.history.inventory import commit_frame, read_frame
 from aiops_analysis.history.store import Manifest, Store
 from aiops_analysis.workflows.objects import merge_facts
 
-__all__ = ["PIECEWISE", "Origin", "Samples", "commit_facts", "commit_samples", "united"]
+__all__ = ["PIECEWISE", "Origin", "Samples", "commit_facts", "commit_samples", "later_facts", "pulled_again", "united"]
 
 #: Roads that write a day piece by piece; any other road wrote the whole day from a metrics server.
 PIECEWISE = ("kubectl-top", "metrics-api", "kubernetes")
@@ -32,6 +32,8 @@ _KEYS: dict[str, list[str]] = {
     "bounds": ["namespace", "kind", "name", "scope", "resource", "field"],
     "workloads": ["namespace", "workload_kind", "workload"],
 }
+#: What a node's labels say.
+_BY_LABELS = ("pool", "instance_type", "region", "zone", "capacity_type")
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def commit_facts(store: Store, day: date, frames: Mapping[str, pd.DataFrame], or
         if old is not None:
             try:
                 before = read_frame(store, kind, [day])
-                both = merge_facts(before, frame) if old.road in PIECEWISE else united(kind, before, frame)
+                both = later_facts(kind, before, frame) if old.road in PIECEWISE else united(kind, before, frame)
             except StoreCorrupt as error:
                 told.append(f"{error}; moved to {store.set_aside(kind, day)}")
                 old = None
@@ -137,17 +139,55 @@ def commit_facts(store: Store, day: date, frames: Mapping[str, pd.DataFrame], or
     return told
 
 
+def later_facts(kind: str, before: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Two looks at one day in one: what a thing says now it says since the last look, if it said something else then."""
+    keys = _KEYS.get(kind)
+    if keys is None or not len(before) or not len(frame):
+        return merge_facts(before, frame)
+    facts = [name for name in frame.columns if name not in ("first_seen", "last_seen")]
+    known = {tuple(map(str, row)) for row in before[facts].itertuples(index=False, name=None)}
+    ended = before.groupby(keys)["last_seen"].max()
+    last = frame[keys].join(ended.rename("ended"), on=keys)["ended"]
+    new = np.array([tuple(map(str, row)) not in known for row in frame[facts].itertuples(index=False, name=None)], bool)
+    since = frame["first_seen"].mask(new & (last > frame["first_seen"]) & (last < frame["last_seen"]), last)
+    return merge_facts(before, frame.assign(first_seen=since.astype(frame["first_seen"].dtype)))
+
+
 def united(kind: str, measured: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
     """The facts of a metrics server, and what only the Kubernetes API told: rows about something the server does not know.
 
-    One thing described by both would count twice, for the two rarely agree in every word.
+    One thing described by both would count twice, for the two rarely agree in every word. Nodes keep the server's intervals, and get all
+    their labels, and taints where the server does not know them.
     """
+    measured = _labelled(measured, told) if kind == "nodes" and len(told) else measured
     known = set(measured[_KEYS[kind]].itertuples(index=False, name=None))
     new = [key not in known for key in told[_KEYS[kind]].itertuples(index=False, name=None)]
     added = told[np.array(new, bool)]
     if not len(measured) or not len(added):
         return measured if not len(added) else added.reset_index(drop=True)
     return pd.concat([measured, added], ignore_index=True)
+
+
+def pulled_again(kind: str, before: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Two pulls of one day in one: a node has the labels of whichever told more, and taints wherever one of them knew."""
+    if kind != "nodes" or not len(before) or not len(frame):
+        return merge_facts(before, frame)
+    both = pd.concat([before, frame], ignore_index=True)
+    order = both["labels"].str.len().sort_values(kind="stable").index
+    fullest = both.loc[order].drop_duplicates("node", keep="last").set_index("node")["labels"]
+    old, new = (part.assign(labels=part["node"].map(fullest).astype(part["labels"].dtype)) for part in (before, frame))
+    return merge_facts(_labelled(old, new), _labelled(new, old))
+
+
+def _labelled(measured: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
+    """Nodes with the labels of ``told``, what those say where they had none, and its taints and cordon where theirs are not known."""
+    newest = told.sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last").set_index("node")
+    mine = newest.reindex(measured["node"]).set_axis(measured.index)
+    labels = mine["labels"].notna() & (mine["labels"] != "")
+    taints = mine["taints"].notna() & (mine["taints"] != "") & (measured["taints"] == "")
+    taken = {"labels": labels, "taints": taints, "unschedulable": taints}
+    taken |= dict.fromkeys(_BY_LABELS, labels & (measured["labels"] == ""))
+    return measured.assign(**{name: measured[name].where(~rows, mine[name]).astype(measured[name].dtype) for name, rows in taken.items()})
 
 
 def _manifest(kind: str, day: date, origin: Origin, old: Manifest | None) -> Manifest:

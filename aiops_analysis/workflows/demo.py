@@ -12,7 +12,7 @@ import numpy as np
 from aiops_analysis.core.schema import METRICS
 from aiops_analysis.core.window import DAY, day_start, iso
 from aiops_analysis.history.days import commit_matrix
-from aiops_analysis.history.inventory import ASKED, commit_frame
+from aiops_analysis.history.inventory import commit_frame
 from aiops_analysis.history.store import Manifest, Store, open_store
 from aiops_analysis.sources.demo import DemoCluster
 from aiops_analysis.workflows.weeks import write_weeks
@@ -20,6 +20,7 @@ from aiops_analysis.workflows.weeks import write_weeks
 __all__ = ["CLUSTER", "build_demo"]
 
 CLUSTER = "demo"
+_LOOKED = 2  # of the last days: on so many the Kubernetes API was asked too, as by `collect --once`
 
 
 def build_demo(root: Path, *, seed: int = 7, told: Callable[[str], None] | None = None) -> Store:
@@ -42,8 +43,10 @@ def build_demo(root: Path, *, seed: int = 7, told: Callable[[str], None] | None 
                 "runs": cluster.runs(day),
                 "bounds": cluster.bounds(day),
             }
-            for kind in ASKED:
-                commit_frame(store, replace(about, metric=kind), frames[kind])
+            if day in days[-_LOOKED:]:
+                frames["workloads"] = cluster.workloads(day)
+            for kind, frame in frames.items():
+                commit_frame(store, replace(about, metric=kind), frame)
             matrices = cluster.matrices(day)
             for metric in METRICS:
                 mine = replace(about, metric=metric, targets=targets if metric == "cpu_usage" else None)

@@ -10,28 +10,16 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from aiops_analysis.core.compact import compact
 from aiops_analysis.core.schema import HPAS, INVENTORY, NODES, check, empty
 from aiops_analysis.core.window import STEP, day_start, steps_of
 from aiops_analysis.history.inventory import runs
+from aiops_analysis.sources.node_labels import described, original_labels
 
 __all__ = ["Answer", "Apart", "Owners", "hpas_frame", "inventory_frame", "merge_facts", "nodes_frame", "owners_of"]
 
 _SLOTS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
 _NODE_SLOTS = ("cpu_capacity", "cpu_allocatable", "memory_capacity", "memory_allocatable", "pods_allocatable")
-_POOL_LABELS = (
-    "label_karpenter_sh_nodepool",
-    "label_eks_amazonaws_com_nodegroup",
-    "label_cloud_google_com_gke_nodepool",
-    "label_kubernetes_azure_com_agentpool",
-    "label_agentpool",
-)
-_SPOT_LABELS = (
-    "label_karpenter_sh_capacity_type",
-    "label_eks_amazonaws_com_capacity_type",
-    "label_cloud_google_com_gke_provisioning",
-    "label_cloud_google_com_gke_spot",
-    "label_kubernetes_azure_com_scalesetpriority",
-)
 
 
 class Answer(Protocol):
@@ -235,51 +223,75 @@ def _qos(frame: pd.DataFrame) -> pd.Series:
 
 
 def nodes_frame(
-    day: date, capacity: Answer, allocatable: Answer, labels: Sequence[Mapping[str, str]], info: Sequence[Mapping[str, str]]
+    day: date,
+    capacity: Answer,
+    allocatable: Answer,
+    labels: Sequence[Mapping[str, str]],
+    info: Sequence[Mapping[str, str]],
+    *,
+    taints: Answer | None = None,
+    cordoned: Answer | None = None,
 ) -> pd.DataFrame:
-    """NODES of one day, one row per run of equal capacity; labels and provider id are the day's."""
+    """NODES of one day, one row per run of equal capacity, taints and cordon; labels and provider id are the day's.
+
+    A node without a taint has none only where the server answers what kube-state-metrics says of nodes' specs; else nobody knows.
+    """
     names = sorted({m.get("node", "") for m in (*capacity.labels, *allocatable.labels)})
-    if not names:
-        return empty(NODES)
-    number = {name: i for i, name in enumerate(names)}
-    values = np.full((len(names), len(_NODE_SLOTS), steps_of()), np.nan)
+    number = dict(zip(names, range(len(names)), strict=True))
+    values = np.full((len(names), len(_NODE_SLOTS) + 2, steps_of()), np.nan)
     for suffix, answer in (("capacity", capacity), ("allocatable", allocatable)):
         for m, series in zip(answer.labels, answer.samples, strict=True):
             slot = f"{m.get('resource', '')}_{suffix}"
             if slot in _NODE_SLOTS:
                 values[number[m.get("node", "")], _NODE_SLOTS.index(slot)] = series
-    row, first, last = runs(values, ~np.isnan(values).all(axis=1))
-    known = {m.get("node", ""): m for m in labels}
+    present = ~np.isnan(values).all(axis=1)
+    told, values[:, -2] = _taints(number, taints, cordoned)
+    values[:, -1] = _cordoned(number, cordoned)
+    row, first, last = runs(values, present)
+    known = {m.get("node", ""): original_labels(m) for m in labels}
     about = {m.get("node", ""): m for m in info}
-    at = values[row, :, first]
+    at, there = values[row, :, first], [names[r] for r in row]
+    mine = [known.get(name, {}) for name in there]
     frame = pd.DataFrame(
         {
-            "node": [names[r] for r in row],
-            "provider_id": [about.get(names[r], {}).get("provider_id", "") for r in row],
-            "version": [about.get(names[r], {}).get("kubelet_version", "") for r in row],
+            "node": there,
+            "provider_id": [about.get(name, {}).get("provider_id", "") for name in there],
+            "version": [about.get(name, {}).get("kubelet_version", "") for name in there],
             **{slot: at[:, i] for i, slot in enumerate(_NODE_SLOTS)},
+            "labels": [compact(found) if found else "" for found in mine],
+            "taints": [told[int(code)] for code in at[:, -2]],
+            "unschedulable": at[:, -1] > 0,
             **_times(day, first, last),
         }
     )
-    described = pd.DataFrame(
-        [_describe(known.get(name, {})) for name in frame["node"]], columns=["pool", "instance_type", "region", "zone", "capacity_type"]
-    )
-    return check(pd.concat([frame, described], axis=1), NODES)
+    return check(pd.concat([frame, pd.DataFrame([described(found) for found in mine])], axis=1), NODES) if len(frame) else empty(NODES)
 
 
-def _describe(labels: Mapping[str, str]) -> dict[str, str]:
-    def first(*names: str) -> str:
-        return next((labels[n] for n in names if labels.get(n)), "")
+def _taints(number: Mapping[str, int], taints: Answer | None, cordoned: Answer | None) -> tuple[list[str], np.ndarray]:
+    """The sets of taints that there were, as texts, and which of them each node had at each step [nodes, steps]."""
+    codes = np.zeros((len(number), steps_of()))
+    if taints is None or not (len(taints.labels) or (cordoned is not None and len(cordoned.labels))):
+        return [""], codes
+    found: dict[int, list[tuple[list[str], np.ndarray]]] = {}
+    for m, series in zip(taints.labels, taints.samples, strict=True):
+        if m.get("node", "") in number:
+            found.setdefault(number[m["node"]], []).append(([m.get(n, "") for n in ("key", "value", "effect")], series > 0))
+    told = {compact([]): 0}
+    for node, mine in found.items():
+        on = np.stack([there for _, there in mine])
+        for pattern in np.unique(on, axis=1).T:
+            text = compact(sorted(taint for (taint, _), there in zip(mine, pattern, strict=True) if there))
+            codes[node, (on == pattern[:, None]).all(axis=0)] = told.setdefault(text, len(told))
+    return list(told), codes
 
-    spot = first(*_SPOT_LABELS).lower()
-    kind = first("label_node_kubernetes_io_instance_type", "label_beta_kubernetes_io_instance_type")
-    return {
-        "pool": first(*_POOL_LABELS) or kind or "default",
-        "instance_type": kind,
-        "region": first("label_topology_kubernetes_io_region", "label_failure_domain_beta_kubernetes_io_region"),
-        "zone": first("label_topology_kubernetes_io_zone", "label_failure_domain_beta_kubernetes_io_zone"),
-        "capacity_type": "spot" if spot in ("spot", "true", "preemptible") else ("on-demand" if spot else ""),
-    }
+
+def _cordoned(number: Mapping[str, int], cordoned: Answer | None) -> np.ndarray:
+    """1 where a node was cordoned, 0 where it was not or nobody says [nodes, steps]."""
+    values = np.zeros((len(number), steps_of()))
+    for m, series in zip(cordoned.labels, cordoned.samples, strict=True) if cordoned is not None else ():
+        if m.get("node", "") in number:
+            values[number[m["node"]]] = np.nan_to_num(series)
+    return values
 
 
 def hpas_frame(day: date, info: Sequence[Mapping[str, str]], bounds: Mapping[str, Answer], targets: Answer) -> pd.DataFrame:

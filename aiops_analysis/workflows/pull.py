@@ -23,9 +23,8 @@ from aiops_analysis.sources.flavours import Flavour
 from aiops_analysis.sources.prometheus import Prometheus
 from aiops_analysis.sources.promql import Scope
 from aiops_analysis.sources.samples import Spacing, spacing_of
-from aiops_analysis.workflows.daybook import PIECEWISE, united
+from aiops_analysis.workflows.daybook import PIECEWISE, pulled_again, united
 from aiops_analysis.workflows.measure import ALL_KINDS
-from aiops_analysis.workflows.objects import merge_facts
 from aiops_analysis.workflows.pull_day import DayFrames, Question, Split, day_questions, day_result
 from aiops_analysis.workflows.weeks import write_weeks
 
@@ -268,7 +267,7 @@ class _Pull:
                 frame = frames.frames[kind]
                 if old is not None:
                     before = read_frame(self.store, kind, [day])
-                    frame = united(kind, frame, before) if old.road in PIECEWISE else merge_facts(before, frame)
+                    frame = united(kind, frame, before) if old.road in PIECEWISE else pulled_again(kind, before, frame)
                 commit_frame(self.store, manifest, frame)
             else:
                 labels, samples = frames.matrices[kind]

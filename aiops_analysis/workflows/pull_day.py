@@ -29,7 +29,8 @@ _TWO_IN_ONE = 0.05  # share of a day's steps with a sample too many
 _OWNERS = ("owner", "replicaset_owner", "job_owner", "workload_relabel")
 _FACTS = (*_OWNERS, "images", "init_images", "gpus", "pod_info", "node_labels", "node_info", "hpa_info")
 _PODS = ("requests", "limits", "init_requests", "init_limits", "phase")
-_RUNS = (*_PODS, "limit_ranges", "quotas", "node_allocatable", "node_capacity", "hpa_min", "hpa_max", "hpa_target", "targets")
+_NODES = ("node_allocatable", "node_capacity", "node_taints", "node_cordoned")
+_RUNS = (*_PODS, "limit_ranges", "quotas", *_NODES, "hpa_min", "hpa_max", "hpa_target", "targets")
 _RAW = ("restarts", "oom_reason", "oom_events")
 _DENSE = tuple(name for name, metric in METRICS.items() if not metric.sparse)
 _UNIT = {"cpu_usage": "cpu", "memory_working_set": "memory"}
@@ -185,7 +186,15 @@ def _frames(day: date, one: Mapping[str, _Whole], owners: Owners) -> dict[str, p
     inventory = inventory_frame(day, *asked, owners, one["memory_working_set"].labels, apart)
     return {
         "inventory": inventory,
-        "nodes": nodes_frame(day, one["node_capacity"], one["node_allocatable"], one["node_labels"].labels, one["node_info"].labels),
+        "nodes": nodes_frame(
+            day,
+            one["node_capacity"],
+            one["node_allocatable"],
+            one["node_labels"].labels,
+            one["node_info"].labels,
+            taints=one["node_taints"],
+            cordoned=one["node_cordoned"],
+        ),
         "hpas": hpas_frame(day, one["hpa_info"].labels, {"min": one["hpa_min"], "max": one["hpa_max"]}, one["hpa_target"]),
         "burst": bursts(one["burst_max"], one["burst_p999"], owners),
         "runs": runs_frame(day, one, owners, inventory),
@@ -332,7 +341,7 @@ def _describe(out: DayFrames, by_name: Mapping[str, Sequence[object]], query_of:
         "inventory": (*_OWNERS, "images", "init_images", "gpus", "pod_info", *_PODS),
         "runs": promql.JOB_PODS,
         "bounds": ("limit_ranges", "quotas"),
-        "nodes": ("node_labels", "node_info", "node_allocatable", "node_capacity"),
+        "nodes": ("node_labels", "node_info", *_NODES),
         "hpas": ("hpa_info", "hpa_min", "hpa_max", "hpa_target"),
         "burst": ("burst_max", "burst_p999"),
         "restarts": ("restarts",),

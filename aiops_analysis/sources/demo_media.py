@@ -1,0 +1,63 @@
+"""The demo's story of a saving: what a decision freed on nodes of their own, what grew into it, and what scales the nodes.
+
+Six transcoders of 1600m/3Gi fill three nodes, two on each. A decision lowers them to 600m/1Gi, with which all six and both packagers would
+fit on one node. In the days after it two more transcoders and another packager come, and a week later one node goes, not two: what is
+there now fits on two nodes and on no fewer. So one node is saved where requests times price promised one and a half.
+"""
+
+from __future__ import annotations
+
+from aiops_analysis.sources.demo_model import Container, Moment, Revision, Workload
+from aiops_analysis.sources.demo_places import STEADY
+
+__all__ = ["CHANGED", "MEDIA"]
+
+_HOME = "registry.demo.example/media"
+#: When the cluster got the transcoder's new requests.
+CHANGED = Moment(14)
+
+MEDIA = (
+    Workload(
+        "media",
+        "Deployment",
+        "transcoder",
+        8,
+        (Container("transcoder", f"{_HOME}/transcoder", (1600, 3200), (3072, 4096), 290, 680, STEADY, slow=60, fast=60, follow=60),),
+        (7, 8, 9),
+        (Revision("4.2.0"), Revision("4.2.0", CHANGED, cpu=(600, 1775), memory=(1024, 2048))),
+        later=((6, Moment(13, 100)), (7, Moment(12, 62))),
+        refuge=(7, 8),
+        surge=False,
+    ),
+    Workload(
+        "media",
+        "Deployment",
+        "packager",
+        3,
+        (Container("packager", f"{_HOME}/packager", (150, 450), (192, 384), 73, 126, STEADY, slow=60, fast=60, follow=40),),
+        (7, 8),
+        (Revision("1.9.3"),),
+        later=((2, Moment(12, 90)),),
+    ),
+    Workload(
+        "kube-system",
+        "Deployment",
+        "cluster-autoscaler",
+        1,
+        (
+            Container(
+                "cluster-autoscaler",
+                "registry.k8s.io/autoscaling/cluster-autoscaler",
+                (50, 150),
+                (256, 512),
+                24,
+                170,
+                STEADY,
+                slow=60,
+                follow=30,
+            ),
+        ),
+        (3,),
+        (Revision("v1.33.1"),),
+    ),
+)
