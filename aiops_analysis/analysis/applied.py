@@ -22,6 +22,7 @@ from aiops_analysis.core.units import GIB
 __all__ = ["GONE_AFTER", "Applied", "Step", "applied_of", "wanted"]
 
 _NEAR = 0.02  # of the way: mean requests of mixed days are no exact numbers
+_FULL = 0.95  # of the way: a change in the first hour of a day has that day nearly to itself, and the day counts as after
 _TRACE = 0.001  # of the way: what a slice in which the change began late still shows
 GONE_AFTER = 14  # days without a pod, after which a workload counts as gone
 
@@ -37,6 +38,7 @@ class Step:
     last: int  # the last slice with a pod
     now: float  # mean request at the end
     progress: float  # at the end
+    full: bool = False  # the slice in which it began has it throughout
 
     @property
     def gone(self) -> bool:
@@ -48,8 +50,8 @@ class Step:
 class Applied:
     """A record in the history; ordinals of days, 0 when there is none.
 
-    ``begin`` is the first day of the first change, ``settled`` the day after the slice in which the last one began, ``until`` the day
-    from which its workloads are gone.
+    ``begin`` is the first day of the first change, ``settled`` the first day that has all of it: the day after the slice in which the last
+    change began, or that slice's own first day where the change has it throughout. ``until`` is the day from which its workloads are gone.
     """
 
     decision: Decision
@@ -80,6 +82,7 @@ def applied_of(decision: Decision, past: Past) -> Applied:
     begun = [one for one in steps if one.begin >= 0]
     begin = min((int(past.start[one.begin]) for one in begun), default=0)
     last = max((one.begin for one in begun), default=-1)
+    at_once = all(one.full for one in begun if one.begin == last)
     until = _until(begun, past)
     return Applied(
         decision=decision,
@@ -87,7 +90,7 @@ def applied_of(decision: Decision, past: Past) -> Applied:
         steps=steps,
         begin=begin,
         on=past.day(last) if last >= 0 else None,
-        settled=int(past.start[last] + past.days[last]) if last >= 0 else 0,
+        settled=int(past.start[last] + (0 if at_once else past.days[last])) if last >= 0 else 0,
         until=until,
     )
 
@@ -133,7 +136,8 @@ def _step(choice: Choice, past: Past, since: int) -> Step:
         state = "whole" if end >= 1 - _NEAR else "partly" if end > _NEAR else "reverted"
     if state == "reverted":
         undone = int(at[int(np.flatnonzero(progress > _NEAR)[-1]) + 1])
-    return Step(choice, "unknown" if gone else state, begin, undone, int(at[last]), float(request[last]), end)
+    full = begin >= 0 and float(progress[int(np.searchsorted(at, begin))]) >= _FULL * min(peak, 1.0)
+    return Step(choice, "unknown" if gone else state, begin, undone, int(at[last]), float(request[last]), end, full)
 
 
 def _begin(progress: np.ndarray, first: int, peak: float) -> int:
