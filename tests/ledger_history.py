@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -120,6 +120,22 @@ def _frame(rows: list[dict[str, object]], contract: Contract) -> pd.DataFrame:
     return check(pd.DataFrame(rows, columns=list(contract.columns)), contract)
 
 
+def _rolled(pods: Callable[[int], Sequence[Run]], offset: int) -> list[Run]:
+    """The pods of a day; on that of the cut a request that changes is the old one until two in the morning.
+
+    So the day of the cut is neither of before nor of after.
+    """
+    if offset:
+        return list(pods(offset))
+    before = {(one.workload, one.container, one.node): one for one in pods(offset - 1)}
+    out = []
+    for one in pods(offset):
+        old = before.get((one.workload, one.container, one.node))
+        same = old is None or (old.cpu == one.cpu and (old.memory == one.memory or math.isnan(old.memory))) or one.first > 0
+        out += [one] if same else [replace(old, last=2.0), replace(one, first=2.0)]
+    return out
+
+
 def history(
     root: Path,
     offsets: Iterable[int],
@@ -133,7 +149,7 @@ def history(
     with store.lock():
         for offset in offsets:
             day = day_of(offset)
-            commit_frame(store, Manifest("inventory", day), _frame(_pods(day, pods(offset)), INVENTORY))
+            commit_frame(store, Manifest("inventory", day), _frame(_pods(day, _rolled(pods, offset)), INVENTORY))
             if (there := machines(offset)) is not None:
                 commit_frame(store, Manifest("nodes", day), _frame(_machines(day, there), NODES))
     return store
@@ -146,7 +162,7 @@ def in_memory(
 
     def read(first: date, last: date) -> Raw:
         days = [offset for offset in offsets if first <= day_of(offset) <= last]
-        inventory = [row for offset in days for row in _pods(day_of(offset), pods(offset))]
+        inventory = [row for offset in days for row in _pods(day_of(offset), _rolled(pods, offset))]
         there = [row for offset in days for row in _machines(day_of(offset), machines(offset) or ())]
         return slices_of([(_frame(inventory, INVENTORY), _frame(there, NODES))])
 
