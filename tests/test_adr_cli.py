@@ -117,7 +117,7 @@ def test_problems_are_listed_and_fail_only_when_asked(capsys: pytest.CaptureFixt
 
 def test_the_demo_shows_its_own_records_until_there_are_others(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     _, out, _ = ends(capsys, "list", "--json")
-    assert [one["status"] for one in json.loads(out)["records"]] == ["proposed", "accepted", "rejected", "rejected"]
+    assert [one["status"] for one in json.loads(out)["records"]] == ["accepted", "proposed", "accepted", "rejected", "rejected"]
     assert json.loads(ends(capsys, "list", "--json", "--cluster", "prod")[1])["records"] == []
     assert "no decision record in" in ends(capsys, "list", "--adr-dir", "mine")[1]
     (home / "docs" / "adr").mkdir(parents=True)

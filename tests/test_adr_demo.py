@@ -26,18 +26,27 @@ def review() -> Review:
     return monthly(store, review_window(store, days=28), PRESETS["seed"], DEFAULT_PRICES)
 
 
+@pytest.fixture(scope="module")
+def back_then() -> Review:
+    """The review of 15 October, of the ten days that there were."""
+    store = open_store(DEMO / "history", "demo")
+    return monthly(store, review_window(store, days=10, last=date(2026, 10, 14)), PRESETS["seed"], DEFAULT_PRICES)
+
+
 def test_there_is_one_of_each() -> None:
     found = read_folder(DEMO / "adr")
     assert (found.problems, len(found.decisions)) == ((), len(DEMO_RECORDS))
     kinds = [one.status + (" protected" if one.guard and one.guard.protect else "") for one in found.decisions]
-    assert kinds == ["proposed", "accepted", "rejected", "rejected protected"]
-    assert [one.by_hand for one in listed(found)] == [()] * 4
-    assert [one.problems for one in listed(found)] == [()] * 4
+    assert kinds == ["accepted", "proposed", "accepted", "rejected", "rejected protected"]
+    assert [one.implemented_on for one in found.decisions] == [date(2026, 10, 19), None, None, None, None]
+    assert [one.by_hand for one in listed(found)] == [()] * 5
+    assert [one.problems for one in listed(found)] == [()] * 5
 
 
-def test_their_figures_are_the_historys(review: Review) -> None:
-    rows = {row["id"]: row for row in review.recommendations.to_dict("records")}
+def test_their_figures_are_the_historys(review: Review, back_then: Review) -> None:
     for decision in read_folder(DEMO / "adr").decisions:
+        of_its_day = back_then if decision.implemented_on else review
+        rows = {row["id"]: row for row in of_its_day.recommendations.to_dict("records")}
         paper = 0.0
         for choice in decision.choices:
             row = rows[choice.id]
@@ -60,9 +69,9 @@ def test_they_keep_their_rows_quiet_and_name_what_was_accepted(review: Review) -
     rows, findings = decided(review.recommendations, DEMO / "adr", "demo", date(2026, 11, 2), policy=review.policy)
     quiet = rows[rows["decided"] != ""]
     assert list(zip(quiet["container"], quiet["resource"], quiet["decided"], strict=True)) == [
-        ("coredns", "cpu", "0003"),
-        ("istio-proxy", "cpu", "0004"),
-        ("istio-proxy", "memory", "0004"),
+        ("coredns", "cpu", "0004"),
+        ("istio-proxy", "cpu", "0005"),
+        ("istio-proxy", "memory", "0005"),
     ]
-    assert [(one["code"], one["data"]["record"]) for one in findings] == [("decision_not_seen", "0002")] * 2
+    assert [(one["code"], one["data"]["record"]) for one in findings] == [("decision_not_seen", "0003")] * 2
     assert (decided(rows, DEMO / "adr", "demo", date(2027, 5, 1))[0]["decided"] == "").all()
