@@ -18,7 +18,7 @@ from aiops_analysis.cli.session import Session
 from aiops_analysis.core.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("run", "pull", "doctor", "recommend", "patches", "demo")
+VERBS = ("run", "pull", "doctor", "recommend", "patches", "predict", "demo")
 NOBODY = "http://127.0.0.1:9"  # the discard port, where nobody listens
 
 

@@ -247,3 +247,11 @@ def test_what_a_notebook_declares(here: Path) -> None:
         "policy": "str",
     }
     assert parameters["cluster"].help == "cluster of the history"
+
+
+def test_the_run_knows_the_prices_and_the_bill_of_the_settings(here: Path) -> None:
+    (here / "p.toml").write_text('currency = "EUR"\ncpu_hour = 0.1\nmemory_hour = 0.01\n')
+    plain = started(declared(end="2026-11-01"))
+    assert (plain.prices.name, plain.billing) == ("opencost-default", None)
+    given = started(declared(end="2026-11-01"), AIOPS_PRICES="p.toml", AIOPS_BILLING="b.csv")
+    assert (given.prices.source, given.prices.currency, given.billing) == ("price sheet p.toml", "EUR", here / "b.csv")

@@ -61,6 +61,7 @@ class Bill:
     frame: pd.DataFrame
     match_rate: float = 1.0
     currency: str = "USD"
+    source: str = "billing export f.csv"
     findings: tuple[dict[str, object], ...] = field(default=({"code": "bill", "message": "read", "data": {}},))
 
 

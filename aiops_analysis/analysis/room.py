@@ -22,6 +22,7 @@ __all__ = ["Placement", "Room", "allowed", "at_end", "place", "present", "reques
 
 _OWNER = ["namespace", "workload_kind", "workload"]
 _POD = ["namespace", "pod", "uid"]
+_SLOTS = 110  # pods of a node that does not say it: the kubelet's own default
 _NO_SELECTION = "not matched by the node selector or affinity"
 
 
@@ -99,7 +100,7 @@ def rooms(nodes: pd.DataFrame, pods: pd.DataFrame, without: Collection[tuple[str
         if not (row.cpu_allocatable > 0 and row.memory_allocatable > 0):
             continue  # a node that does not say what it offers offers nothing that could be promised
         cpu, memory, count = used.get(row.node, (0, 0, 0))
-        slots = int(row.pods_allocatable) if math.isfinite(row.pods_allocatable) else 1_000_000
+        slots = int(row.pods_allocatable) if math.isfinite(row.pods_allocatable) else _SLOTS
         labels, whole = _labels(row)
         found.append(
             Room(

@@ -1,6 +1,7 @@
 """The command line. Only typer is imported before a verb is chosen, so that ``--help`` is quick.
 
-Exit codes: 0 ok, 2 usage, 3 source unreachable or refused, 4 not enough data, 5 run failed or internal error, 130 and 143 on signals.
+Exit codes: 0 ok, 1 a --fail-on holds, 2 usage, 3 source unreachable or refused, 4 not enough data, 5 run failed or internal error,
+130 and 143 on signals.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _root(
 ) -> None:
     """What does the measured history of a Kubernetes cluster say? Reads metrics, never changes a cluster.
 
-    Exit codes: 0 ok, 2 usage, 3 source unreachable or refused, 4 not enough data, 5 run failed or internal error,
+    Exit codes: 0 ok, 1 a --fail-on holds, 2 usage, 3 source unreachable or refused, 4 not enough data, 5 run failed or internal error,
     130 and 143 stopped by a signal.
     """
     if context.invoked_subcommand is None:

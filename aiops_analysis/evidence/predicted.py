@@ -16,7 +16,7 @@ __all__ = ["MOST", "predicted_json", "predicted_markdown"]
 
 #: Characters; GitHub refuses bodies over 65,536.
 MOST = 60_000
-_TABLE, _LISTS = 30_000, 12_000  # characters of the table and of each list below it
+_TABLE, _LISTS = 30_000, 6_000  # characters of the table and of each list below it
 _HEAD = ("workload", "pods", "CPU of a pod", "memory of a pod", "a month now", "a month then", "difference", "fits")
 
 
@@ -146,6 +146,7 @@ def _source(found: Prediction) -> str:
     said = (
         "Cost is requests × pods × unit price × 730 h; limits, volumes and networks cost nothing here. "
         f"Prices: {words(found.price_source)}. It is money only when nodes come or go. "
-        f"What runs is that of {found.day}; pods are placed one after the other on the free room of the nodes that there are, nothing that runs is moved, and an autoscaler may add nodes."
+        f"What runs is that of {found.day}; pods are placed one after the other on the free room of the nodes that there are, "
+        "nothing that runs is moved, and an autoscaler may add nodes."
     )
     return f"<sub>{said}{f' Not looked at: {others}.' if others else ''}</sub>"

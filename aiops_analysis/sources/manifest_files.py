@@ -21,7 +21,7 @@ __all__ = ["KINDS", "Manifests", "read_manifests"]
 
 #: Kinds that make pods and that are read.
 KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout", "Job", "CronJob", "Pod")
-_MOST_REPLICAS = 1_000_000
+_MOST_REPLICAS = 100_000
 #: What only a template has; other braces in texts are somebody's own, such as those of an alert's description.
 _TEMPLATE = re.compile(
     r"\{\{-?\s*(?:\.(?:Values|Release|Chart|Capabilities|Files)\b|(?:include|template|toYaml|if|else|range|with|end|define|tpl)\b)"

@@ -47,6 +47,10 @@ class BilledNodes(Protocol):
         """Its one currency, "" when it does not say."""
 
     @property
+    def source(self) -> str:
+        """What is printed beside figures made with it."""
+
+    @property
     def findings(self) -> Any:
         """What must be known of it, in the review's shape."""
 
@@ -102,8 +106,7 @@ def priced(
         wanted = currency or None if only_default else prices.currency
         bill = (read or _reader())(billing, nodes, window, currency=wanted, cluster=store.cluster)
         prices = _with_bill(prices, bill, billing, only_default)
-    source = f"billing export {visible(billing.name, 80)}" if billing is not None else ""
-    table = node_prices(nodes, prices, None if bill is None else bill.frame, billed_source=source)
+    table = node_prices(nodes, prices) if bill is None else node_prices(nodes, prices, bill.frame, billed_source=bill.source)
     shares = priced_share(table, nodes)
     found = (
         *(bill.findings if bill is not None else ()),
@@ -190,13 +193,13 @@ def _findings(nodes: pd.DataFrame, table: pd.DataFrame, prices: PriceList, share
         return
     hours = node_hours(nodes)
     newest = nodes.sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last")
-    about = newest.merge(table[["node", "price_hour", "cpu_hour", "basis"]], on="node")
+    about = newest.merge(table.drop(columns="pool"), on="node")
     about = about.assign(hours=about["node"].map(hours))
     yield from _matching(about, prices, shares)
-    spot = about[(about["capacity_type"] == "spot") & about["basis"].isin(["sheet", "list", "default"])]
-    if not (prices.spot_cpu_hour > 0) and len(spot) and (dear := [n for n in spot["node"] if _at_units(n, table, prices)]):
-        message = f"{len(dear)} spot nodes are priced as on-demand ones: {prices.source} has no spot prices"
-        yield _finding("spot_as_on_demand", message, {"nodes": len(dear)})
+    by_units = (about["capacity_type"] == "spot") & (about["matched_by"] == "") & (about["source"] == prices.source)
+    if not (prices.spot_cpu_hour > 0) and by_units.any():
+        message = f"{by_units.sum()} spot nodes are priced as on-demand ones: {prices.source} has no spot prices"
+        yield _finding("spot_as_on_demand", message, {"nodes": int(by_units.sum())})
     if unsaid := int((about["capacity_type"] == "").sum()):
         message = f"{unsaid} of {len(about)} nodes do not say whether they are spot; they count as on-demand"
         yield _finding("capacity_type_unknown", message, {"nodes": unsaid})
@@ -211,12 +214,6 @@ def _findings(nodes: pd.DataFrame, table: pd.DataFrame, prices: PriceList, share
         )
         data = {"instance_type": str(kind), "reported": float(reported), "listed": float(listed), "nodes": len(group)}
         yield _finding("core_difference", message, data)
-
-
-def _at_units(node: str, table: pd.DataFrame, prices: PriceList) -> bool:
-    """Whether a node is priced by the list's unit prices of on-demand machines."""
-    row = table[table["node"] == node].iloc[0]
-    return bool(row["matched_by"] == "" and row["source"] == prices.source)
 
 
 def _matching(about: pd.DataFrame, prices: PriceList, shares: Mapping[str, float]) -> Iterator[Mapping[str, object]]:
