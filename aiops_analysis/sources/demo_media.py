@@ -1,8 +1,11 @@
 """The demo's story of a saving: what a decision freed on nodes of their own, what grew into it, and what scales the nodes.
 
 Six transcoders of 1600m/3Gi fill three nodes, two on each. A decision lowers them to 600m/1Gi, with which all six and both packagers would
-fit on one node. In the days after it two more transcoders and another packager come, and a week later one node goes, not two: what is
-there now fits on two nodes and on no fewer. So one node is saved where requests times price promised one and a half.
+fit on one node. In the days after it two more transcoders and a captioner that nobody had before come, and a week later one node goes, not
+two: what is there now fits on two nodes and on no fewer. So one node is saved where requests times price promised one and a half.
+
+And of a saving that waits: six pods of 1500m on three nodes for analytics, which would fit on one node if both of their Deployments asked
+for what they need, so that one node can go and one is kept for the loss of the other.
 """
 
 from __future__ import annotations
@@ -33,11 +36,38 @@ MEDIA = (
         "media",
         "Deployment",
         "packager",
-        3,
+        2,
         (Container("packager", f"{_HOME}/packager", (150, 450), (192, 384), 73, 126, STEADY, slow=60, fast=60, follow=40),),
         (7, 8),
         (Revision("1.9.3"),),
-        later=((2, Moment(12, 90)),),
+    ),
+    Workload(
+        "media",
+        "Deployment",
+        "captioner",
+        1,
+        (Container("captioner", f"{_HOME}/captioner", (250, 750), (256, 512), 110, 160, STEADY, slow=60, fast=60, follow=40),),
+        (7,),
+        (Revision("0.3.0"),),
+        since=Moment(12, 90),
+    ),
+    Workload(
+        "analytics",
+        "Deployment",
+        "query",
+        4,
+        (Container("query", "registry.demo.example/analytics/query", (1500, 4000), (3072, 6144), 290, 860, STEADY, slow=60, fast=60),),
+        (10, 11, 12),
+        (Revision("3.1.4"),),
+    ),
+    Workload(
+        "analytics",
+        "Deployment",
+        "ingest",
+        2,
+        (Container("ingest", "registry.demo.example/analytics/ingest", (1500, 4000), (3072, 6144), 260, 790, STEADY, slow=60, fast=60),),
+        (12, 11),
+        (Revision("2.0.1"),),
     ),
     Workload(
         "kube-system",

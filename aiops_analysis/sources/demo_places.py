@@ -37,6 +37,11 @@ def _media(zone: str, address: str) -> Node:
     return Node("media", "c6i.xlarge", zone, "on-demand", (4000, 3920), (7811, 6584), 58, address, (("dedicated", "media", "NoSchedule"),))
 
 
+def _analytics(zone: str, address: str) -> Node:
+    taint = ("dedicated", "analytics", "NoSchedule")
+    return Node("analytics", "m6i.xlarge", zone, "on-demand", (4000, 3920), (15736, 14509), 58, address, (taint,))
+
+
 NODES = (
     _general("us-east-1a", "10-0-11-37"),
     _general("us-east-1b", "10-0-21-84"),
@@ -48,6 +53,9 @@ NODES = (
     _media("us-east-1a", "10-0-14-21"),
     _media("us-east-1b", "10-0-24-118"),
     _media("us-east-1c", "10-0-34-77"),
+    _analytics("us-east-1a", "10-0-15-40"),
+    _analytics("us-east-1b", "10-0-25-61"),
+    _analytics("us-east-1c", "10-0-35-102"),
 )
 #: The last spot node was a spot instance that was taken away; this is when, and the address of the one that came before it.
 RECLAIMED = (5, Moment(17, 76), "10-0-32-9")

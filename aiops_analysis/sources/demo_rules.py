@@ -30,6 +30,10 @@ class _Rules:
 
 
 _MEDIA: Mapping[str, Any] = {"node_selector": {_POOL: "media"}, "tolerations": [["dedicated", "Equal", "media", "NoSchedule"]]}
+_ANALYTICS: Mapping[str, Any] = {
+    "node_selector": {_POOL: "analytics"},
+    "tolerations": [["dedicated", "Equal", "analytics", "NoSchedule"]],
+}
 _HERE = {"zones": ["us-east-1a"]}  # an EBS volume stays in its zone
 _RULES: Mapping[tuple[str, str], _Rules] = {
     ("todo", "frontend"): _Rules(allowed=1, scheduling={"spread": [{"topology": _ZONE, "skew": 1}]}),
@@ -54,6 +58,9 @@ _RULES: Mapping[tuple[str, str], _Rules] = {
     ("kube-system", "cluster-autoscaler"): _Rules(probes=(False, True), priority_class="system-cluster-critical"),
     ("media", "transcoder"): _Rules(allowed=2, scheduling=_MEDIA),
     ("media", "packager"): _Rules(allowed=1, scheduling=_MEDIA),
+    ("media", "captioner"): _Rules(probes=(True, False), scheduling=_MEDIA),
+    ("analytics", "query"): _Rules(allowed=1, scheduling=_ANALYTICS),
+    ("analytics", "ingest"): _Rules(allowed=1, scheduling=_ANALYTICS),
     ("staging", "smtp"): _Rules(probes=(False, False)),
 }
 
