@@ -23,10 +23,10 @@ from aiops_analysis.settings import Settings, bundled, load
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aiops_analysis.core.pricing import PriceList
     from aiops_analysis.evidence.record import Record
     from aiops_analysis.sources.prometheus import Prometheus
     from aiops_analysis.sources.promql import Scope
+    from aiops_analysis.workflows.money import Asked
     from aiops_analysis.workflows.review import Beside
 
 __all__ = ["Finished", "Run", "start_run"]
@@ -123,14 +123,9 @@ class Run:
         return self.settings.prometheus.names
 
     @property
-    def prices(self) -> PriceList:
-        """The prices of the settings: a price sheet, a public list, or OpenCost's defaults."""
-        return self.settings.price_list()
-
-    @property
-    def billing(self) -> Path | None:
-        """The billing export of the settings; None when there is none."""
-        return self.settings.billing
+    def money(self) -> Asked:
+        """By which prices and rules money is counted: a price sheet, a billing export, or OpenCost's defaults."""
+        return self.settings.money()
 
     @property
     def beside(self) -> Beside:
@@ -283,16 +278,16 @@ def _file(name: str, namespace: Mapping[str, Any], environ: Mapping[str, str], s
 
 
 def _with_cluster(settings: Settings, file: NotebookFile, values: Mapping[str, Any]) -> Settings:
-    """The settings with the notebook's own cluster and history, where a parameter differs from its default or settings say nothing."""
+    """The settings with the notebook's own cluster and files, where a parameter differs from its default or settings say nothing."""
     from dataclasses import replace
 
     cluster = values.get("cluster")
     if cluster and (not settings.cluster or cluster != _default(file.parameters, "cluster")):
         settings = replace(settings, cluster=str(cluster))
-    history = values.get("history")
-    if history:
-        settings = replace(settings, history=settings.home / Path(str(history)).expanduser())
-    return settings
+    named: dict[str, Any] = {
+        n: settings.home / Path(str(values[n])).expanduser() for n in ("history", "prices", "billing") if values.get(n)
+    }
+    return replace(settings, **named) if named else settings
 
 
 def _default(parameters: Mapping[str, Parameter], name: str) -> Any:

@@ -34,7 +34,7 @@ PARTS = {
         "from aiops_analysis.history.store import open_store\n"
         "from aiops_analysis.analysis.policy import policy_of; from aiops_analysis.analysis.savings import DEFAULT_PRICES\n"
         "store = open_store(bundled('demo') / 'history', 'demo')\n"
-        "review.monthly(store, review.review_window(store, days=28), policy_of('seed'), DEFAULT_PRICES)"
+        "review.monthly(store, review.review_window(store, days=28), policy_of('seed'))"
     ),
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from aiops_analysis.analysis.priority import PRIORITIES
 from aiops_analysis.core.contract import blank, check
-from aiops_analysis.core.reasons import Code, Reason
 from aiops_analysis.core.schema_money import BLOCKERS, BRIDGE, LEDGER, NEXT_NODES, PACKING, SAVINGS
 
 FIGURES = {
@@ -65,7 +65,7 @@ def packing(word: str = "") -> pd.DataFrame:
         "bankable": 115.9,
         "if_shrunk": 115.9,
         "autoscaler": "cluster-autoscaler",
-        "reasons": [Reason(Code.NO_PRICE, f"One node is kept for the loss of the largest{word}.", {})],
+        "reasons": [f"One node is kept for the loss of the largest{word}."],
     }
     spot = {
         **blank(PACKING),
@@ -182,22 +182,11 @@ def pools(word: str = "") -> pd.DataFrame:
 
 def matrix(word: str = "") -> pd.DataFrame:
     rows = [
-        ("do first", "shop", "Deployment", f"checkout{word}", "checkout", "memory", float("nan"), "risk", 2.0, "high", "killed for memory"),
-        ("do first", "todo", "Deployment", "backend", "backend", "cpu", 31.2, "bankable", 2.0, "high", ""),
-        ("plan", "todo", "StatefulSet", "database", "postgres", "cpu", 12.0, "paper", 4.0, "medium", ""),
-        ("backlog", "todo", "Deployment", "frontend", "frontend", "cpu", 3.0, "paper", 2.0, "high", ""),
+        ("do first", "shop", "Deployment", f"checkout{word}", "checkout", "memory", float("nan"), "", True, 2.0, "high"),
+        ("do first", "todo", "Deployment", "backend", "backend", "cpu", 31.2, "bankable", False, 2.0, "high"),
+        ("plan", "todo", "StatefulSet", "database", "postgres", "cpu", 12.0, "paper", False, 4.0, "medium"),
+        ("backlog", "todo", "Deployment", "frontend", "frontend", "cpu", 3.0, "paper", False, 2.0, "high"),
     ]
-    names = [
-        "priority",
-        "namespace",
-        "workload_kind",
-        "workload",
-        "container",
-        "resource",
-        "impact",
-        "impact_kind",
-        "effort_hours",
-        "grade",
-        "why",
-    ]
-    return pd.DataFrame(rows, columns=names)
+    names = ["cell", "namespace", "workload_kind", "workload", "container", "resource", "impact", "impact_basis", "risk", "effort", "grade"]
+    made = [{**blank(PRIORITIES), **dict(zip(names, row, strict=True)), "id": str(n)} for n, row in enumerate(rows)]
+    return check(pd.DataFrame(made), PRIORITIES)

@@ -154,14 +154,13 @@ def test_a_run_gives_the_same_record_as_the_history(capsys: pytest.CaptureFixtur
 
     import aiops_analysis
     from aiops_analysis.analysis.policy import PRESETS
-    from aiops_analysis.analysis.savings import DEFAULT_PRICES
     from aiops_analysis.evidence.record import Record
     from aiops_analysis.history.store import open_store
     from aiops_analysis.settings import bundled
     from aiops_analysis.workflows.review import monthly, review_window
 
     store = open_store(bundled("demo") / "history", "demo")
-    review = monthly(store, review_window(store, days=28), PRESETS["seed"], DEFAULT_PRICES)
+    review = monthly(store, review_window(store, days=28), PRESETS["seed"])
     record = Record(
         run_id="0" * 32,
         question="",

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from aiops_analysis.analysis.policy import PRESETS
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.evidence.adr import listed
 from aiops_analysis.evidence.adr_demo import DEMO_RECORDS, write_demo_records
 from aiops_analysis.history.store import open_store
@@ -23,14 +22,14 @@ AGAIN = "the demo's records are not what its history says: run make demo"
 @pytest.fixture(scope="module")
 def review() -> Review:
     store = open_store(DEMO / "history", "demo")
-    return monthly(store, review_window(store, days=28), PRESETS["seed"], DEFAULT_PRICES)
+    return monthly(store, review_window(store, days=28), PRESETS["seed"])
 
 
 @pytest.fixture(scope="module")
 def back_then() -> Review:
     """The review of 15 October, of the ten days that there were."""
     store = open_store(DEMO / "history", "demo")
-    return monthly(store, review_window(store, days=10, last=date(2026, 10, 14)), PRESETS["seed"], DEFAULT_PRICES)
+    return monthly(store, review_window(store, days=10, last=date(2026, 10, 14)), PRESETS["seed"])
 
 
 def test_there_is_one_of_each() -> None:

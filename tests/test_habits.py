@@ -13,7 +13,6 @@ from aiops_analysis.analysis.hours import HoursPolicy
 from aiops_analysis.analysis.idle import IDLE
 from aiops_analysis.analysis.policy import policy_of
 from aiops_analysis.analysis.profile import PROFILE, WEEK
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.errors import StoreCorrupt
 from aiops_analysis.core.schema import INVENTORY, LABELS, RECOMMENDATIONS, blank, check
 from aiops_analysis.core.window import Window
@@ -112,7 +111,7 @@ def test_f18_office_hours_of_another_zone(store: Store) -> None:
 
 
 def reviewed(store: Store) -> tuple[Habits, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    review = monthly(store, WINDOW, policy_of("seed"), DEFAULT_PRICES)
+    review = monthly(store, WINDOW, policy_of("seed"))
     return habits_of(store, WINDOW), review.recommendations, review.usage, facts_of(store, WINDOW)
 
 
@@ -144,7 +143,7 @@ def test_business_hours_beside_all_hours(store: Store) -> None:
 def test_the_demo_has_possibly_abandoned_workloads() -> None:
     store = open_store(DEMO, "demo")
     window = review_window(store, days=28)
-    review = monthly(store, window, policy_of("seed"), DEFAULT_PRICES)
+    review = monthly(store, window, policy_of("seed"))
     habits = habits_of(store, window)
     got = idle_of(habits, review.recommendations, review.usage, facts_of(store, window), currency="USD")
     assert list(check(got.workloads, IDLE).columns) == list(IDLE.columns)

@@ -44,6 +44,7 @@ NEIGHBOURS = {
     *(("analysis", f"analysis.{part}") for part in ("past", "applied", "work", "realised")),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
+    ("workflows.review", "workflows.money"),
     ("workflows", "workflows.events"),
     *(("workflows.review", f"workflows.{part}") for part in ("decisions", "habits", "happened", "marks", "stability", "top")),
     ("workflows.marks", "workflows.top"),

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from aiops_analysis.analysis.policy import SizingPolicy
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.reasons import Code
 from aiops_analysis.workflows.review import monthly
 from tests.test_measured import DAYS, LAST, WINDOW, at, history, pod
@@ -23,7 +22,7 @@ def marked(tmp_path, days, *, infos=(), source=None, road="query_range"):
         for day in days:
             manifest = replace(store.manifest(kind, day), infos=infos, source=source or {}, road=road)
             (store.folder(kind, day) / "manifest.json").write_bytes(manifest.to_json())
-    return monthly(store, WINDOW, SizingPolicy(), DEFAULT_PRICES)
+    return monthly(store, WINDOW, SizingPolicy())
 
 
 def findings(review):

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from aiops_analysis.analysis.policy import SizingPolicy
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.pricing import HOURS_PER_MONTH
 from aiops_analysis.core.schema import FACTS, blank, check, empty
@@ -159,7 +158,7 @@ def test_arguments_are_left_alone(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def demo() -> tuple[Store, Review]:
     store = open_store(DEMO, "demo")
-    return store, monthly(store, review_window(store, days=28), SizingPolicy(), DEFAULT_PRICES)
+    return store, monthly(store, review_window(store, days=28), SizingPolicy())
 
 
 def _demo(demo: tuple[Store, Review], **more: object) -> Packed:

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from aiops_analysis.analysis.policy import policy_of
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.errors import NotEnoughData
 from aiops_analysis.core.reasons import Code
 from aiops_analysis.core.schema import INVENTORY, LABELS, METRICS
@@ -29,7 +28,7 @@ MIB = 2**20
 @pytest.fixture(scope="module")
 def demo():
     store = open_store(DEMO, "demo")
-    return monthly(store, review_window(store, days=28), policy_of("seed"), DEFAULT_PRICES)
+    return monthly(store, review_window(store, days=28), policy_of("seed"))
 
 
 def row(review, workload, resource, container=None):
@@ -96,7 +95,7 @@ def test_the_figures_are_sums_of_the_rows(demo):
 
 def test_f59_two_reviews_of_one_history_are_equal(demo):
     store = open_store(DEMO, "demo")
-    again = monthly(store, review_window(store, days=28), policy_of("seed"), DEFAULT_PRICES)
+    again = monthly(store, review_window(store, days=28), policy_of("seed"))
     assert again.figures == demo.figures
     assert again.summary == demo.summary
     assert again.fingerprint == demo.fingerprint
@@ -105,7 +104,7 @@ def test_f59_two_reviews_of_one_history_are_equal(demo):
 
 def test_f19_three_days_are_refused_with_the_date(demo):
     store = open_store(DEMO, "demo")
-    few = monthly(store, review_window(store, days=3), policy_of("seed"), DEFAULT_PRICES)
+    few = monthly(store, review_window(store, days=3), policy_of("seed"))
     assert set(few.recommendations["grade"]) == {"refused"}
     assert few.figures["paper_month"] is None
     backend = row(few, "backend", "cpu", "backend")
@@ -116,7 +115,7 @@ def test_a_window_without_any_day_says_what_to_do(tmp_path):
     with pytest.raises(NotEnoughData, match="run: aiops-analysis pull --cluster new"):
         review_window(open_store(tmp_path, "new"), days=28)
     with pytest.raises(NotEnoughData, match="no day of 2020"):
-        monthly(open_store(DEMO, "demo"), Window.of_days(date(2020, 1, 31), 28), policy_of("seed"), DEFAULT_PRICES)
+        monthly(open_store(DEMO, "demo"), Window.of_days(date(2020, 1, 31), 28), policy_of("seed"))
 
 
 def test_f17_missing_days_and_f33_a_damaged_one_are_named(tmp_path):
@@ -126,7 +125,7 @@ def test_f17_missing_days_and_f33_a_damaged_one_are_named(tmp_path):
         shutil.rmtree(store.folder(kind, date(2026, 10, 20)))
     broken = next(store.folder("cpu_usage", date(2026, 10, 10)).glob("*.parquet"))
     broken.write_bytes(broken.read_bytes()[:100])
-    review = monthly(store, review_window(store, days=28), policy_of("seed"), DEFAULT_PRICES)
+    review = monthly(store, review_window(store, days=28), policy_of("seed"))
     found = {finding["code"]: finding["message"] for finding in review.findings}
     assert found["days_missing"] == "2 days of the window are not stored: 2026-10-10, 2026-10-20"
     assert "bucket-0.parquet is not what its manifest says" in found["damaged_day"]
@@ -141,7 +140,7 @@ def test_the_report_says_when_the_next_day_is_lost(tmp_path, kept, said):
     for kind in ("cpu_usage", "memory_working_set"):
         manifest = store.manifest(kind, date(2026, 10, 25))
         (store.folder(kind, date(2026, 10, 25)) / "manifest.json").write_bytes(replace(manifest, source=source).to_json())
-    found = [f["message"] for f in monthly(store, review_window(store, days=7), policy_of("seed"), DEFAULT_PRICES).findings]
+    found = [f["message"] for f in monthly(store, review_window(store, days=7), policy_of("seed")).findings]
     # the newest stored day is 25 October, so 26 October is next: 15 days later it is gone
     assert ("the server keeps 15 days: 2026-10-26 is lost on 2026-11-10 unless it is pulled before" in found) is said
 
@@ -176,7 +175,7 @@ def tiny(store, first, days, rows):
 def test_f18_year_end_leap_day_and_dst_are_plain_utc_days(tmp_path, first):
     # 14 days over New Year, 29 February, and both changes of the clock in Europe and America: 288 steps each, nothing missing or double
     store = tiny(open_store(tmp_path, "prod"), first, 14, 1)
-    review = monthly(store, review_window(store, days=14), policy_of("seed"), DEFAULT_PRICES)
+    review = monthly(store, review_window(store, days=14), policy_of("seed"))
     usage = review.usage[review.usage["resource"] == "cpu"].iloc[0]
     assert (usage["days"], usage["steps"], usage["samples"]) == (14, 14 * 288, 14 * 288)
     assert review.recommendations["completeness"].tolist() == [1.0, 1.0]
@@ -185,7 +184,7 @@ def test_f18_year_end_leap_day_and_dst_are_plain_utc_days(tmp_path, first):
 
 def test_f23_a_cluster_of_one_pod_has_a_sensible_review(tmp_path):
     store = tiny(open_store(tmp_path, "one"), date(2026, 10, 19), 14, 1)
-    review = monthly(store, review_window(store, days=14), policy_of("seed"), DEFAULT_PRICES)
+    review = monthly(store, review_window(store, days=14), policy_of("seed"))
     assert len(review.recommendations) == 2
     # P95 of the wave is under 0.11: 2 x 0.11 = 220m in steps of 25m
     assert review.recommendations.iloc[0]["guarded_request"] == 0.225
@@ -194,7 +193,7 @@ def test_f23_a_cluster_of_one_pod_has_a_sensible_review(tmp_path):
 
 def test_f23_an_empty_cluster_has_no_rows_and_no_invented_number(tmp_path):
     store = tiny(open_store(tmp_path, "empty"), date(2026, 10, 19), 7, 0)
-    review = monthly(store, review_window(store, days=7), policy_of("seed"), DEFAULT_PRICES)
+    review = monthly(store, review_window(store, days=7), policy_of("seed"))
     assert len(review.recommendations) == 0
     assert review.figures["paper_month"] is None
     assert review.figures["cpu_overprovision"] is None

@@ -11,7 +11,6 @@ import pytest
 from aiops_analysis.analysis.java import heap_need
 from aiops_analysis.analysis.policy import SizingPolicy
 from aiops_analysis.analysis.rightsizing import recommend
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.schema import BOUNDS, FACTS, HPAS, INVENTORY, LABELS, NODES, USAGE, WORKLOADS, blank, check
 from aiops_analysis.history.days import commit_matrix
 from aiops_analysis.history.inventory import commit_frame
@@ -138,7 +137,7 @@ def test_a_damaged_day_of_settings_is_moved_aside(tmp_path) -> None:
     with store.lock():
         done = commit_frame(store, Manifest("workloads", LAST), pd.DataFrame([], columns=list(WORKLOADS.columns)))
     (store.folder("workloads", LAST) / done.files[0].name).write_bytes(b"PAR1")
-    review = monthly(store, FORTNIGHT, SizingPolicy(), DEFAULT_PRICES)
+    review = monthly(store, FORTNIGHT, SizingPolicy())
     assert len(review.recommendations) == 2
     assert any("workloads" in str(finding["message"]) for finding in review.findings)
 
@@ -157,7 +156,7 @@ def test_a_history_of_fewer_kinds_is_reviewed(tmp_path, kinds) -> None:
                 row = {**blank(contract), **{k: v for k, v in labels.iloc[0].items() if k in contract.columns}, **more}
                 row |= {"first_seen": at(day), "last_seen": at(day, 24)}
                 commit_frame(store, Manifest(kind, day), pd.DataFrame([row], columns=list(contract.columns)))
-    review = monthly(store, FORTNIGHT, SizingPolicy(), DEFAULT_PRICES)
+    review = monthly(store, FORTNIGHT, SizingPolicy())
     assert list(review.recommendations["grade"]) == ["high", "high"]
 
 

@@ -17,7 +17,6 @@ import pytest
 from filelock import FileLock
 
 from aiops_analysis.analysis.policy import policy_of
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.reasons import Code
 from aiops_analysis.core.redact import Redactor
 from aiops_analysis.core.schema import GROUP
@@ -72,7 +71,7 @@ def store(second_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stor
 
 @pytest.fixture(scope="module")
 def review(store: Store) -> Review:
-    return monthly(store, WINDOW, policy_of("seed"), DEFAULT_PRICES)
+    return monthly(store, WINDOW, policy_of("seed"))
 
 
 def rows(frame: pd.DataFrame, resource: str) -> pd.DataFrame:

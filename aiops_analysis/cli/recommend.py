@@ -22,8 +22,6 @@ from aiops_analysis.cli.session import (
 from aiops_analysis.core.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
-    from aiops_analysis.analysis.savings import PriceBook
-    from aiops_analysis.core.window import Window
     from aiops_analysis.history.store import Store
     from aiops_analysis.settings import Settings
     from aiops_analysis.workflows.review import Review
@@ -90,18 +88,7 @@ def reviewed(settings: Settings, *, days: str | None, end: str | None, decisions
     store = open_store(settings.history_root, settings.cluster_name)
     last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
     window = review_window(store, days=days_of(days) or _DAYS, last=last)
-    return store, monthly(store, window, chosen, _book(settings, store, window), Beside(adr_dir=settings.records if decisions else None))
-
-
-def _book(settings: Settings, store: Store, window: Window) -> PriceBook:
-    """Unit prices of the cluster: the default ones, unless the settings name prices or a bill."""
-    from aiops_analysis.analysis.savings import DEFAULT_PRICES
-    from aiops_analysis.workflows.pricing import priced
-
-    prices = settings.price_list()
-    if settings.prices is None and settings.billing is None:
-        return DEFAULT_PRICES
-    return priced(store, window, prices, settings.billing, currency=settings.currency).book
+    return store, monthly(store, window, chosen, settings.money(), Beside(adr_dir=settings.records if decisions else None))
 
 
 def policy_text(settings: Settings) -> str:

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from aiops_analysis.analysis.policy import PRESETS
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.decision import Guard
 from aiops_analysis.evidence.adr import decide, propose
 from aiops_analysis.evidence.adr_basis import Basis, basis_of_review, subject_of
@@ -81,7 +80,7 @@ def write_demo_records(store: Store, folder: Path) -> tuple[Path, ...]:
 
 def _basis(store: Store, record: DemoRecord) -> Basis:
     window = review_window(store, days=record.days, last=record.day - timedelta(days=1))
-    return basis_of_review(monthly(store, window, PRESETS["seed"], DEFAULT_PRICES))
+    return basis_of_review(monthly(store, window, PRESETS["seed"]))
 
 
 def _implemented(path: Path, on: date) -> None:

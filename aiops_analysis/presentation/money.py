@@ -151,18 +151,14 @@ def pool_costs(found: pd.DataFrame, currency: str = "") -> Table:
 
 
 def matrix(found: pd.DataFrame, currency: str = "") -> Table:
-    """What to do first: cells of impact and effort, each in the order of gain by confidence and hours.
-
-    Columns: priority, namespace, workload_kind, workload, container, resource, impact [currency / month], impact_kind (bankable, paper,
-    risk), effort_hours, grade, why.
-    """
+    """What to do first (PRIORITIES): cells of impact and effort, each in the order of gain by confidence and hours."""
     if found.empty:
         return paragraph("Nothing is to be done.")
     columns = [Column("Workload", note="container"), Column("Namespace"), Column("Resource"), Column("Gain", True, f"{currency} a month")]
     columns += [Column("Effort", True, "hours"), Column("Grade")]
     bodies = []
     for priority, title in _CELLS.items():
-        rows = records(found[found["priority"] == priority])
+        rows = records(found[found["cell"] == priority])
         if rows:
             head = element("th", {"scope": "rowgroup", "colspan": len(columns), "class": "group"}, f"{title} ({len(rows):,})")
             lines = [element("tr", None, head), *(element("tr", None, *_matrix_row(row)) for row in rows[:_MOST])]
@@ -176,13 +172,13 @@ def matrix(found: pd.DataFrame, currency: str = "") -> Table:
 
 def _matrix_row(row: Mapping[str, Any]) -> list[Html]:
     small = element("small", None, name(row["container"])) if row["container"] != row["workload"] else ""
-    risk = row["impact_kind"] == "risk"
-    gain = cell("risk", sort="inf", number=True) if risk else number_cell(formats.money(row["impact"]), row["impact"], row["impact_kind"])
+    risk = row["risk"]
+    gain = cell("risk", sort="inf", number=True) if risk else number_cell(formats.money(row["impact"]), row["impact"], row["impact_basis"])
     return [
         cell(element("bdi", None, name(row["workload"])), small, head=True),
         namespace_cell(row),
         cell(formats.resource_name(str(row["resource"]))),
         gain,
-        number_cell(f"{row['effort_hours']:g}", row["effort_hours"]),
+        number_cell(f"{row['effort_hours']:g}", row["effort"]),
         cell(str(row["grade"])),
     ]

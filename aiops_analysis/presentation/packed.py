@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from aiops_analysis.presentation import formats
-from aiops_analysis.presentation.cells import Column, Table, body, cell, number_cell, paragraph, reasons_of, records, sentences, table
+from aiops_analysis.presentation.cells import Column, Table, body, cell, number_cell, paragraph, records, table
 from aiops_analysis.presentation.escape import Html, element, join, name, text
 
 __all__ = ["blockers", "next_nodes", "packing"]
@@ -64,8 +64,16 @@ def _packing_row(row: Mapping[str, Any]) -> list[Html]:
         number_cell(f"{row['freed']}", row["freed"], f"grade {row['grade']}"),
         number_cell(formats.money(row["bankable"]), row["bankable"], kept),
         number_cell(formats.money(row["if_shrunk"]), row["if_shrunk"]),
-        cell(element("p", None, text(f"{takes} {unknown}".strip()[:500])), sentences(reasons_of(row)), kind="reasons"),
+        cell(element("p", None, text(f"{takes} {unknown}".strip()[:500])), _why(row), kind="reasons"),
     ]
+
+
+def _why(row: Mapping[str, Any]) -> Html:
+    return (
+        element("ul", {"class": "why"}, *(element("li", None, text(str(one)[:400])) for one in row["reasons"]))
+        if row["reasons"]
+        else Html("")
+    )
 
 
 def next_nodes(found: pd.DataFrame, currency: str = "") -> Table:

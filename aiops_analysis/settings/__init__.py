@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiops_analysis.core.pricing import PriceList
     from aiops_analysis.sources.http import AwsKeys, Server
     from aiops_analysis.sources.promql import Scope
+    from aiops_analysis.workflows.money import Asked
 
 __all__ = ["DEMO", "ONE_CLUSTER", "PrometheusSettings", "Settings", "bundled", "load"]
 
@@ -106,6 +107,13 @@ class Settings:
         if self.demo and "adr_dir" not in self.origins and not self.adr_dir.is_dir():
             return bundled("demo") / "adr"
         return self.adr_dir
+
+    def money(self) -> Asked:
+        """By which prices and rules money is counted. Raises UsageError and SettingsError as ``price_list``."""
+        from aiops_analysis.workflows.money import Asked
+
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in {**self.nodes, **self.costs}.items()}
+        return Asked(self.price_list(), self.billing, self.currency, **given)
 
     def price_list(self) -> PriceList:
         """The prices of these settings, OpenCost's defaults where none are named; in the currency of the settings.

@@ -94,8 +94,6 @@ def figures_of(recommendations: pd.DataFrame, days: pd.DataFrame, window: Window
         "request_cost_month": _sum(recommendations["request_cost"]),
         "paper_decrease_month": _sum(sized.loc[sized["change"] == "decrease", "paper"]),
         "paper_increase_month": _sum(sized.loc[sized["change"] == "increase", "paper"]),
-        "bankable_month": None,  # needs node packing
-        "realised_month": None,  # needs a change that was applied and measured
         "completeness": _completeness(days),
     }
     for change in CHANGES:
@@ -226,13 +224,20 @@ def notes_of(policy: SizingPolicy, prices: PriceBook, window: Window) -> tuple[s
     )
     paper_note = "Paper saving = (request today - recommended request) x mean running replicas x unit price x 730 hours. "
     paper_note += f"Prices: {prices.source}."
+    saved_note = (
+        "Bankable = nodes that can go after the recommendations x their price: the pods are packed again by their rules, with room "
+    )
+    saved_note += (
+        "for a lost node and a rollout; 0 where nothing takes nodes away. Realised = node hours that an applied decision saved for "
+    )
+    saved_note += "the same work. The three numbers are never added."
     return (
         window_note,
         pool_note,
         "'Rule' is the plain rule; 'recommended' is the rule after the guards that the reasons name. Only the recommendation is priced.",
         grade_note,
         paper_note,
-        "Bankable savings need node packing, realised savings a change that was applied and measured: neither is claimed here.",
+        saved_note,
         "Over-provisioning is 1 - P95/request (ratio of sums). The seed rule leaves half of the CPU and a third of memory above the P95.",
     )
 

@@ -29,6 +29,8 @@ from aiops_analysis.workflows.job_runs import JOB_KINDS
 from aiops_analysis.workflows.marks import graded, mark_findings
 from aiops_analysis.workflows.measure import ALL_KINDS
 from aiops_analysis.workflows.measured import usage_in
+from aiops_analysis.workflows.money import Asked, Money, money_of, prices_of
+from aiops_analysis.workflows.pricing import unit_prices
 from aiops_analysis.workflows.stability import since_last_run
 from aiops_analysis.workflows.top import sober
 
@@ -60,6 +62,12 @@ class Review:
     changed: pd.DataFrame  # rows that are not what the last run said
     last_run: str  # the name of that run, "" when there is none
     until: Mapping[str, str]  # decision record -> ISO date until which it keeps its rows quiet
+    money: Money  # the three numbers, nodes, and the ledger
+
+    @property
+    def frames(self) -> Mapping[str, pd.DataFrame]:
+        """What recommendations.json lists beside the recommendations, by key."""
+        return self.money.frames
 
 
 @dataclass(frozen=True)
@@ -84,16 +92,18 @@ def review_window(store: Store, *, days: int, last: date | None = None) -> Windo
     return Window.of_days(last or stored[-1], days)
 
 
-def monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBook, beside: Beside | None = None) -> Review:
-    """The review of a window. Damaged days are moved aside, named in the findings and left out.
+def monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked | None = None, beside: Beside | None = None) -> Review:
+    """The review of a window, its money by the prices ``asked`` for (OpenCost's defaults).
+
+    Damaged days are moved aside, named in the findings and left out.
 
     Raises NotEnoughData when no day of the window is stored.
     """
-    beside = beside or Beside()
+    beside, asked = beside or Beside(), asked or Asked()
     damaged: list[str] = []
     for _ in range((len(ALL_KINDS) + 1) * len(list(window.days())) + 1):  # every turn but the last moves one day of one kind aside
         try:
-            return _monthly(store, window, policy, prices, beside, damaged)
+            return _monthly(store, window, policy, asked, beside, damaged)
         except StoreCorrupt as error:
             damaged.append(_move_aside(store, window, error))
     raise StoreCorrupt(f"the history {store.path} is damaged throughout: {damaged[-1]}")
@@ -109,7 +119,7 @@ def _move_aside(store: Store, window: Window, error: StoreCorrupt) -> str:
     raise error
 
 
-def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBook, beside: Beside, damaged: list[str]) -> Review:
+def _monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked, beside: Beside, damaged: list[str]) -> Review:
     days = quality(store, window)
     if not (days["status"] != "missing").any():
         raise NotEnoughData(f"no day of {window.as_dict()['start']} to {window.as_dict()['end']} is stored for cluster {store.cluster!r}")
@@ -120,10 +130,14 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
     bounds = read_frame(store, "bounds", window.days())
     sized = recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds)
     seen = habits_of(store, window, beside.hours, inventory=inventory)
-    found = _business(paper(graded(store, window, sized), prices), seen, usage)
+    priced = prices_of(store, window, asked)
+    prices = priced.book
+    costed = paper(graded(store, window, sized), prices, unit_prices(facts, priced.rates, prices))
+    found = _business(costed, seen, usage)
     idle = idle_of(seen, found, usage, facts, currency=prices.currency)
-    recommendations, changed, said = _beside(found, beside, store.cluster, policy, window)
-    figures = figures_of(recommendations, days, window, prices)
+    compared, changed, said = _beside(found, beside, store.cluster, policy, window)
+    recommendations, money = money_of(store, window, compared, facts, inventory, priced, asked, beside.adr_dir)
+    figures = {**figures_of(recommendations, days, window, prices), **money.figures}
     queries, source = _origin(store, window)
     findings = findings_of(recommendations, days, source, damaged, store.days("cpu_usage")[-1])
     return Review(
@@ -136,18 +150,19 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, prices: PriceBo
         days=days,
         namespaces=by_namespace(recommendations),
         figures=figures,
-        findings=(*findings, *mark_findings(store, window), *door_findings(store, window), *idle.findings, *said),
+        findings=(*findings, *mark_findings(store, window), *door_findings(store, window), *money.findings, *idle.findings, *said),
         summary=summary_of(store.cluster, window, figures),
         fingerprint=store.fingerprint((*ALL_KINDS, "workloads"), window.days()),
         queries=queries,
         source=source,
-        notes=(*notes_of(policy, prices, window), hours_note(seen.hours)),
+        notes=(*notes_of(policy, prices, window), *priced.notes, hours_note(seen.hours)),
         events=events_of(store, window, inventory),
         week=seen.week,
         habits=idle.workloads,
         changed=changed,
         last_run="" if beside.last_run is None else beside.last_run.name,
         until={} if beside.adr_dir is None else quiet_until(beside.adr_dir),
+        money=money,
     )
 
 

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 
 from aiops_analysis.analysis.policy import policy_of
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.reasons import Code
 from aiops_analysis.core.window import Window
 from aiops_analysis.evidence.reading import read_evidence
@@ -66,7 +65,7 @@ def pulled(frame: pd.DataFrame, window: Window, folder: Path) -> Store:
 
 @pytest.fixture(scope="module")
 def review(store: Store) -> Review:
-    return monthly(store, WINDOW, policy_of("seed"), DEFAULT_PRICES)
+    return monthly(store, WINDOW, policy_of("seed"))
 
 
 def usable(clean: pd.DataFrame, resource: str) -> pd.DataFrame:
@@ -181,7 +180,7 @@ def dirty() -> pd.DataFrame:
 
 def reviewed(dirty: pd.DataFrame, last: date, days: int, folder: Path) -> Review:
     window = Window.of_days(last, days)
-    return monthly(pulled(within(dirty, window), window, folder), window, policy_of("seed"), DEFAULT_PRICES)
+    return monthly(pulled(within(dirty, window), window, folder), window, policy_of("seed"))
 
 
 def of_machine(review: Review, name: str) -> pd.DataFrame:

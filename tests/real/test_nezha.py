@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from aiops_analysis.analysis.policy import policy_of
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.reasons import Code
 from aiops_analysis.core.window import Window
 from aiops_analysis.history.store import open_store
@@ -50,7 +49,7 @@ def review(samples: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> R
     store = open_store(tmp_path_factory.mktemp("nezha"), "boutique")
     done = pull(store, Machines(samples, "boutique", together=True), WINDOW, now=WINDOW.end + timedelta(hours=1))  # type: ignore[arg-type]
     assert tuple(sorted(done.stored)) == DAYS
-    return monthly(store, WINDOW, policy_of("seed"), DEFAULT_PRICES)
+    return monthly(store, WINDOW, policy_of("seed"))
 
 
 def test_its_stamps_are_not_times():

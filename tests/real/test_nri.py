@@ -21,7 +21,6 @@ import pandas as pd
 import pytest
 
 from aiops_analysis.analysis.policy import policy_of
-from aiops_analysis.analysis.savings import DEFAULT_PRICES
 from aiops_analysis.core.reasons import Code
 from aiops_analysis.core.redact import Redactor
 from aiops_analysis.core.window import Window
@@ -269,7 +268,7 @@ def test_throttling_is_the_ratio_of_the_counters(node, store):
 
 
 def test_one_day_gets_no_number_and_the_date_when_it_will(store):
-    review = monthly(store, WINDOW, policy_of("seed"), DEFAULT_PRICES)
+    review = monthly(store, WINDOW, policy_of("seed"))
     recs = review.recommendations
     assert set(recs["grade"]) == {"refused"}
     assert recs[["rule_request", "guarded_request", "guarded_limit"]].isna().all().all()
