@@ -89,7 +89,7 @@ NEIGHBOURS = {
     ("sources.kube_workloads", "sources.kube_scheduling"),
     *((f"sources.kube_{part}", "sources.kube_selectors") for part in ("workloads", "scheduling")),
     ("sources.kube_scheduling", "sources.kube_volumes"),
-    *((f"sources.kube_{part}", "sources.kube_pods") for part in ("selectors", "scheduling")),
+    ("sources.kube_scheduling", "sources.kube_pods"),
     ("sources.kube_rules", "sources.node_labels"),
     ("sources.promql", "sources.promql_asks"),
     *(("sources.kube_objects", f"sources.kube_{part}") for part in ("pods", "rules", "workloads")),

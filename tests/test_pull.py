@@ -377,7 +377,7 @@ def test_days_are_lost_on_a_date(demo_prometheus, tmp_path):
     assert first["lost_on"] == (day + kept).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_victoriametrics_is_stored_as_it_answers(demo_victoria, tmp_path):
+def test_victoriametrics_is_stored_as_it_answers(demo_victoria, demo_cluster, tmp_path):
     """What is promised there: its own PromQL answers, to float32."""
     from aiops_analysis.core.window import DAY, day_start
     from aiops_analysis.sources import promql
@@ -395,6 +395,9 @@ def test_victoriametrics_is_stored_as_it_answers(demo_victoria, tmp_path):
             there = np.isfinite(row)
             np.testing.assert_allclose(row[there], want[key][there], rtol=1e-6)
             assert there.sum() >= np.isfinite(want[key]).sum() - 2  # a lingering value after a pod's end is cut
+    facts = ["node", "pool", "labels", "taints", "unschedulable", "cpu_allocatable"]
+    nodes = read_frame(store, "nodes", [LAST])[facts].sort_values("node", ignore_index=True)
+    assert nodes.to_dict("list") == demo_cluster.nodes(LAST)[facts].sort_values("node", ignore_index=True).to_dict("list")
 
 
 def test_f36_a_day_of_an_older_version_is_asked_for_its_later_kinds_while_they_are_there(tmp_path):

@@ -39,7 +39,7 @@ class Scheduling:
         owners = owners_of_pods(objects)
         pods = ((key_of(pod), mapping_at(pod, "spec", "overhead")) for pod in objects.of("pods"))
         overheads = {(key[0], *owners[key]): overhead for key, overhead in pods if overhead}
-        return cls(Population(objects, look), Volumes.of(objects), overheads, look)
+        return cls(Population(objects, owners, look), Volumes.of(objects), overheads, look)
 
     def rules(self, own: Workload, template: Mapping[str, Any], claims: Sequence[str] = ()) -> str:
         """The rules of a workload; ``claims`` are the names of its volumeClaimTemplates, ``{}`` says that nothing binds it."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from aiops_analysis.core.compact import compact
 from aiops_analysis.sources.kube_parts import Look, Objects, controller_of, items_of, key_of, mapping_at, text_at
-from aiops_analysis.sources.kube_pods import owners_of_pods
 
 __all__ = ["MAKERS", "Population", "makers_of", "selects", "template_of"]
 
@@ -64,15 +63,18 @@ def makers_of(objects: Objects) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 class Population:
-    """The workloads of a cluster and the labels of their pods: of their template, and of the pods that are there now."""
+    """The workloads of a cluster and the labels of their pods: of their template, and of the pods that are there now.
 
-    def __init__(self, objects: Objects, look: Look) -> None:
+    ``owners`` are kind and name of the workload of every pod, by namespace and name.
+    """
+
+    def __init__(self, objects: Objects, owners: Mapping[tuple[str, str], tuple[str, str]], look: Look) -> None:
         self._look = look
         self._labels: dict[str, dict[Workload, dict[str, Mapping[str, Any]]]] = {}
+        self._with: dict[tuple[str, str, str], dict[Workload, None]] = {}  # namespace, name and value of a label
         self._found: dict[str, list[str]] = {}
         for kind, item in makers_of(objects):
             self._add((key_of(item)[0], kind, key_of(item)[1]), mapping_at(template_of(item), "metadata", "labels"))
-        owners = owners_of_pods(objects)
         for pod in objects.of("pods"):
             if text_at(pod, "status", "phase") in _HERE:
                 self._add((key_of(pod)[0], *owners[key_of(pod)]), mapping_at(pod, "metadata", "labels"))
@@ -80,6 +82,8 @@ class Population:
     def _add(self, workload: Workload, labels: Mapping[str, Any]) -> None:
         plain = {name: value for name, value in labels.items() if isinstance(value, str)}
         self._labels.setdefault(workload[0], {}).setdefault(workload, {})[compact(plain)] = plain
+        for name, value in plain.items():
+            self._with.setdefault((workload[0], name, value), {})[workload] = None
 
     def matched(self, term: Mapping[str, Any], own: Workload, labels: Mapping[str, Any]) -> list[str]:
         """The workloads, as namespace/kind/name, whose pods a pod affinity term of ``own`` (its pods have ``labels``) matches."""
@@ -95,10 +99,17 @@ class Population:
             self._found[cached] = [
                 "/".join(workload)
                 for namespace in namespaces
-                for workload, known in self._labels.get(namespace, {}).items()
-                if any(_matches(chosen, there, same, other) for there in known.values())
+                for workload in self._candidates(namespace, chosen)
+                if any(_matches(chosen, there, same, other) for there in self._labels[namespace][workload].values())
             ]
         return sorted(self._found[cached])
+
+    def _candidates(self, namespace: str, selector: object) -> Iterable[Workload]:
+        """Workloads of a namespace that a selector can match: those with the first label it asks for, all where it asks for none."""
+        for name, value in mapping_at(selector, "matchLabels").items():
+            if isinstance(value, str):
+                return self._with.get((namespace, name, value), {})
+        return self._labels.get(namespace, {})
 
     def _namespaces(self, term: Mapping[str, Any], own: Workload) -> list[str]:
         """Namespaces of a term: those named and those selected; its own where it says neither."""
