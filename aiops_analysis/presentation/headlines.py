@@ -20,8 +20,8 @@ _UNKNOWN = "not known"
 
 
 def headline_cards(figures: Figures) -> list[Card]:
-    """Label, value, note and tone of the four cards; a figure that is None or absent is "not known", never 0."""
-    return [_saving(figures), _spare(figures), _short(figures), _data(figures)]
+    """Label, value, note and tone of the cards; a figure that is None or absent is "not known", never 0."""
+    return [_saving(figures), _bankable(figures), _realised(figures), _spare(figures), _short(figures), _data(figures)]
 
 
 def _number(figures: Figures, key: str) -> float | None:
@@ -39,7 +39,28 @@ def _saving(figures: Figures) -> Card:
     cost = f" of {_amount(figures, 'request_cost_month')} requested" if _number(figures, "request_cost_month") is not None else ""
     source = figures.get("price_source") or _UNKNOWN
     note = f"Requests times price{cost}; prices: {source}. The bill only falls when a node goes."
-    return "Paper saving a month", _amount(figures, "paper_month"), note, "good" if value is not None and value > 0 else ""
+    return "Paper a month", _amount(figures, "paper_month"), note, "good" if value is not None and value > 0 else ""
+
+
+def _bankable(figures: Figures) -> Card:
+    value, shrunk = _number(figures, "bankable_month"), _number(figures, "if_shrunk_month")
+    freed, nodes = _number(figures, "nodes_freed"), _number(figures, "nodes_now")
+    if value is None or freed is None or nodes is None:
+        return "Bankable a month", _UNKNOWN, "Nodes, what runs on them and their prices must be known.", ""
+    note = f"{freed:.0f} of {formats.count(int(nodes), 'node', 'nodes')} can go once the recommendations are applied."
+    if shrunk is not None and shrunk > value:
+        note += f" {_amount(figures, 'if_shrunk_month')} if someone shrinks the pools: nothing is seen that does."
+    return "Bankable a month", _amount(figures, "bankable_month"), note, "good" if value > 0 else ""
+
+
+def _realised(figures: Figures) -> Card:
+    value, accepted = _number(figures, "realised_month"), _number(figures, "decisions_accepted")
+    if value is None:
+        waiting = f"{formats.count(int(accepted), 'decision is', 'decisions are')} accepted, none is measured yet." if accepted else ""
+        return "Realised a month", _UNKNOWN, waiting or "No decision was accepted and applied yet.", ""
+    measured = int(_number(figures, "decisions_measured") or 0)
+    promised = f"Of {_amount(figures, 'promised_month')} that {formats.count(measured, 'applied decision', 'applied decisions')} promised"
+    return "Realised a month", _amount(figures, "realised_month"), f"{promised}, by node hours.", "good" if value > 0 else ""
 
 
 def _spare(figures: Figures) -> Card:

@@ -4,8 +4,8 @@ Six transcoders of 1600m/3Gi fill three nodes, two on each. A decision lowers th
 fit on one node. In the days after it two more transcoders and a captioner that nobody had before come, and a week later one node goes, not
 two: what is there now fits on two nodes and on no fewer. So one node is saved where requests times price promised one and a half.
 
-And of a saving that waits: six pods of 1500m on three nodes for analytics, which would fit on one node if both of their Deployments asked
-for what they need, so that one node can go and one is kept for the loss of the other.
+And of a saving that waits: eight pods of 1500m on four nodes for analytics. If both of their Deployments asked for what they need, two
+nodes would hold them; one is kept for the loss of another, so one can go. One of the two changes alone frees none.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ MEDIA = (
         "query",
         4,
         (Container("query", "registry.demo.example/analytics/query", (1500, 4000), (3072, 6144), 290, 860, STEADY, slow=60, fast=60),),
-        (10, 11, 12),
+        (10, 11, 12, 13),
         (Revision("3.1.4"),),
     ),
     Workload(
         "analytics",
         "Deployment",
         "ingest",
-        2,
+        4,
         (Container("ingest", "registry.demo.example/analytics/ingest", (1500, 4000), (3072, 6144), 260, 790, STEADY, slow=60, fast=60),),
-        (12, 11),
+        (10, 11, 12, 13),
         (Revision("2.0.1"),),
     ),
     Workload(

@@ -56,6 +56,7 @@ NODES = (
     _analytics("us-east-1a", "10-0-15-40"),
     _analytics("us-east-1b", "10-0-25-61"),
     _analytics("us-east-1c", "10-0-35-102"),
+    _analytics("us-east-1a", "10-0-15-117"),
 )
 #: The last spot node was a spot instance that was taken away; this is when, and the address of the one that came before it.
 RECLAIMED = (5, Moment(17, 76), "10-0-32-9")
