@@ -36,6 +36,7 @@ NEIGHBOURS = {
     *(("analysis", f"analysis.{part}") for part in ("priority", "usage", "allocation")),
     # node packing in its parts, and money
     *(("analysis", f"analysis.{part}") for part in ("scheduling", "packing", "packing_bounds", "node_prices", "savings", "costs")),
+    ("analysis.costs", "analysis.lifetimes"),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows", "workflows.events"),
@@ -54,6 +55,7 @@ NEIGHBOURS = {
     ("workflows", "workflows.daybook"),
     ("workflows.doctor", "workflows.pull"),
     *(("sources.prices", f"sources.{part}") for part in ("price_lists", "price_sheet")),
+    ("workflows.costs", "workflows.cost_words"),
     *(("workflows", f"workflows.{part}") for part in ("costs", "pricing", "pods", "nodes_packed", "ledger")),
     ("sources.prometheus", "sources.http"),
     ("sources.prometheus", "sources.matrices"),
