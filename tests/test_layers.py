@@ -55,7 +55,7 @@ NEIGHBOURS = {
     ("workflows", "workflows.daybook"),
     ("workflows.doctor", "workflows.pull"),
     *(("sources.prices", f"sources.{part}") for part in ("price_lists", "price_sheet")),
-    ("workflows.costs", "workflows.cost_words"),
+    *(("workflows.costs", f"workflows.cost_{part}") for part in ("pieces", "words")),
     *(("workflows", f"workflows.{part}") for part in ("costs", "pricing", "pods", "nodes_packed", "ledger")),
     ("sources.prometheus", "sources.http"),
     ("sources.prometheus", "sources.matrices"),

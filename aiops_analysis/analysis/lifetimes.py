@@ -180,52 +180,36 @@ def _with_init(lives: Lives, inventory: pd.DataFrame, asked: dict[str, Floats], 
     with_init = np.zeros(int(pod.max()) + 1, bool)
     with_init[lives.pod[~lives.runs]] = True
     mine = np.flatnonzero(with_init[lives.pod])
-    filled = inventory.assign(**{f"{r}_request": asked[r] for r in RESOURCES})
-    above = {r: lives.above[r].copy() for r in RESOURCES}
-    added = []
-    for day in np.unique(spans.day[mine]):
-        at = mine[spans.day[mine] == day]
-        added.append(_effective(lives, at, filled.iloc[spans.row[at]].reset_index(drop=True), above))
-    rows = np.concatenate([one.row for one in added])
-    first = np.concatenate([spans.first, *(one.first for one in added)])
-    last = np.concatenate([spans.last, *(one.last for one in added)])
-    row, of_day = np.concatenate([spans.row, spans.row[rows]]), np.concatenate([spans.day, spans.day[rows]])
-    return Lives(
-        Spans(row, of_day, first, last, spans.unseen),
-        np.concatenate([lives.series, np.full(len(rows), -1)]),
-        np.concatenate([lives.pod, lives.pod[rows]]),
-        np.concatenate([lives.runs, np.zeros(len(rows), bool)]),
-        {r: np.concatenate([lives.request[r], *(one.beyond[r] for one in added)]) for r in RESOURCES},
-        {r: np.concatenate([above[r], np.full(len(rows), np.inf)]) for r in RESOURCES},
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Added:
-    """What the pods of one day ask for beyond their running containers: a row of the pod, its steps, and the amounts."""
-
-    row: Ints
-    first: Ints
-    last: Ints
-    beyond: dict[str, Floats]
-
-
-def _effective(lives: Lives, at: Ints, frame: pd.DataFrame, above: dict[str, Floats]) -> _Added:
-    """The added rows of one day's pods, whose lives are ``at``; ``above`` is filled for their init containers."""
+    filled = inventory.assign(**{f"{r}_request": asked[r] for r in RESOURCES}).iloc[spans.row[mine]].reset_index(drop=True)
+    # a day of a pod is a pod of its own; no name holds a NUL
+    frame = filled.assign(uid=filled["uid"] + "\x00" + pd.Series(spans.day[mine]).astype("str"))
     extra = init_extra(frame).set_index(list(_POD))
     place = extra.index.get_indexer(pd.MultiIndex.from_frame(frame[list(_POD)]))
-    first, last = np.full(len(extra), steps_of()), np.zeros(len(extra), np.int64)
-    np.minimum.at(first, place, lives.spans.first[at])
-    np.maximum.at(last, place, lives.spans.last[at])
-    row = np.zeros(len(extra), np.int64)
-    row[place] = at
-    runs = lives.runs[at]
+    runs = lives.runs[mine]
     running = _running(frame, runs, place, len(extra))
     beyond = {r: extra[f"{r}_request"].to_numpy(np.float64) for r in RESOURCES}
+    above = {r: lives.above[r].copy() for r in RESOURCES}
     for r in RESOURCES:
         # an init container runs alone: all that the pod asks for is there for it
-        above[r][at[~runs]] = (running[r] + beyond[r])[place[~runs]]
-    return _Added(row, first, last, beyond)
+        above[r][mine[~runs]] = (running[r] + beyond[r])[place[~runs]]
+    first, last, row = np.full(len(extra), steps_of()), np.zeros(len(extra), np.int64), np.zeros(len(extra), np.int64)
+    np.minimum.at(first, place, spans.first[mine])
+    np.maximum.at(last, place, spans.last[mine])
+    row[place] = mine
+    return Lives(
+        Spans(
+            np.concatenate([spans.row, spans.row[row]]),
+            np.concatenate([spans.day, spans.day[row]]),
+            np.concatenate([spans.first, first]),
+            np.concatenate([spans.last, last]),
+            spans.unseen,
+        ),
+        np.concatenate([lives.series, np.full(len(row), -1)]),
+        np.concatenate([lives.pod, lives.pod[row]]),
+        np.concatenate([lives.runs, np.zeros(len(row), bool)]),
+        {r: np.concatenate([lives.request[r], beyond[r]]) for r in RESOURCES},
+        {r: np.concatenate([above[r], np.full(len(row), np.inf)]) for r in RESOURCES},
+    )
 
 
 def _running(frame: pd.DataFrame, runs: Bools, place: Ints, pods: int) -> dict[str, Floats]:

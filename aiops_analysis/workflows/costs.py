@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from aiops_analysis.analysis.costs import (
-    SHARED,
-    NodeBook,
-    Pieces,
-    allocation_frame,
-    costs_frame,
-    node_book,
-    node_costs_frame,
-    over,
-    with_shared,
-)
-from aiops_analysis.analysis.lifetimes import Lives, SeriesKeys, codes_of, lives_of, spans_of
-from aiops_analysis.core.schema import LABELS, RESOURCES, check
-from aiops_analysis.core.schema_money import NODE_PRICES
-from aiops_analysis.core.window import Window, steps_of
-from aiops_analysis.history.days import Block, block
+from aiops_analysis.analysis.bridge import bridge, total_cost
+from aiops_analysis.analysis.costs import SHARED, allocation_frame, costs_frame, node_book, node_costs_frame, with_shared
+from aiops_analysis.analysis.lifetimes import SeriesKeys, lives_of, spans_of
+from aiops_analysis.core.contract import check, empty
+from aiops_analysis.core.schema_money import BRIDGE, NODE_PRICES
+from aiops_analysis.core.window import DAY, Window, day_start
 from aiops_analysis.history.inventory import read_frame
-from aiops_analysis.history.store import Manifest, Store
+from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.cost_pieces import loose_of, measured_of, pieces_of, waiting
 from aiops_analysis.workflows.cost_words import Counts, said_of
 from aiops_analysis.workflows.measure import METRIC_OF
 
-__all__ = ["Costs", "costs_of"]
+__all__ = ["Bridge", "Costs", "bridge_of", "costs_of"]
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-_FILES = 8  # files of a day that are read at once: about 12 000 series
-_WORKLOAD = ("namespace", "workload_kind", "workload")
+_FEWEST = 7  # days on each side of a bridge
+_MOST_LEFT_OUT = 0.1  # of the days of the period before; with more the window is compared with itself
 
 
 @dataclass(frozen=True)
@@ -82,12 +67,12 @@ def costs_of(
     stored = {kind: [day in found for day in days] for kind, found in manifests.items()}
     keys = SeriesKeys(inventory)
     lives = lives_of(inventory, keys, window, stored["inventory"])
-    measured = _measured(store, days, manifests, lives, keys, workers)
+    measured = measured_of(store, days, manifests, lives, keys, workers)
     node_spans = spans_of(nodes, ("node",), window, stored["nodes"])
     book = node_book(nodes, node_spans, prices, len(days))
-    waits = _waiting(inventory["node"].to_numpy(object)[lives.spans.row], lives, measured)
-    loose = _loose(measured.loose, inventory, lives)
-    pieces = _pieces(inventory, lives, measured, loose, np.flatnonzero(~waits), book)
+    waits = waiting(inventory["node"].to_numpy(object)[lives.spans.row], lives, measured)
+    loose = loose_of(measured.loose, inventory, lives)
+    pieces = pieces_of(inventory, lives, measured, loose, np.flatnonzero(~waits), book)
     names = [day.isoformat() for day in days]
     allocation = with_shared(allocation_frame(pieces, book, names), shared, rule)
     node_costs = node_costs_frame(nodes, node_spans, prices, book, allocation, names)
@@ -105,139 +90,67 @@ def costs_of(
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """What was measured: by life, and ``loose`` samples outside every life: LABELS, day, resource, usage [step units], steps."""
+class Bridge:
+    """BRIDGE of two periods, the days that each is of, and in words what is compared or why nothing is (then the frame is empty)."""
 
-    usage: dict[str, Floats]
-    excess: dict[str, Floats]
-    steps: dict[str, Ints]
-    loose: pd.DataFrame
-
-
-def _measured(
-    store: Store, days: Sequence[date], manifests: Mapping[str, Mapping[date, Manifest]], lives: Lives, keys: SeriesKeys, workers: int
-) -> _Measured:
-    """The samples of every stored day, in a small pool of threads; each day fills its own part of the arrays."""
-    many = len(lives.spans.row)
-    usage, excess = ({r: np.zeros(many) for r in RESOURCES} for _ in range(2))
-    out = _Measured(usage, excess, {r: np.zeros(many, np.int64) for r in RESOURCES}, _LOOSE)
-    order = np.argsort(lives.spans.day, kind="stable")
-    edges = np.searchsorted(lives.spans.day[order], np.arange(len(days) + 1))
-
-    def one(number: int) -> list[pd.DataFrame]:
-        mine = order[edges[number] : edges[number + 1]]
-        found = {r: manifests[metric] for r, metric in METRIC_OF.items() if days[number] in manifests[metric]}
-        parts = max((-(-of_day[days[number]].buckets // _FILES) for of_day in found.values()), default=0)
-        loose = []
-        for part in range(parts):
-            blocks = {r: block(store, METRIC_OF[r], [days[number]], part, parts, of_day) for r, of_day in found.items()}
-            loose += _of_blocks(blocks, lives, keys, mine, out, number)
-        return loose
-
-    if workers == 1:
-        frames = [frame for number in range(len(days)) for frame in one(number)]
-    else:
-        with ThreadPoolExecutor(workers, thread_name_prefix="day") as pool:
-            frames = [frame for found in pool.map(one, range(len(days))) for frame in found]
-    return _Measured(out.usage, out.excess, out.steps, pd.concat(frames, ignore_index=True) if frames else _LOOSE)
+    frame: pd.DataFrame
+    before: tuple[date, ...]
+    after: tuple[date, ...]
+    words: str
 
 
-_LOOSE = pd.DataFrame({name: pd.Series([], dtype="str") for name in (*LABELS, "resource")}).assign(
-    day=np.empty(0, np.int64), usage=np.empty(0), steps=np.empty(0, np.int64)
-)
+def bridge_of(store: Store, window: Window, costs: Costs, price_of: Callable[[Window], pd.DataFrame], *, workers: int = 2) -> Bridge:
+    """Why a window cost what it did beside the window of the same length before it; ``costs`` are those of the window.
+
+    Where that is not stored, the later half of the window stands beside its earlier half, in whole weeks so that weekdays are alike.
+    Days are compared in pairs, and a pair of which one is not whole in the history is left out of both. With fewer than 7 pairs there is
+    no bridge. price_of : NODE_PRICES of a window, asked for the earlier one only. Raises StoreCorrupt.
+    """
+    days = list(window.days())
+    earlier = Window(day_start(days[0]) - len(days) * DAY, day_start(days[0]))
+    whole = _whole(store, window, earlier)
+    pairs = _pairs(list(earlier.days()), days, whole)
+    if len(pairs) >= max(_FEWEST, (1 - _MOST_LEFT_OUT) * len(days)):
+        before = costs_of(store, earlier, price_of(earlier), workers=workers)
+        return _bridged(before, costs, pairs, len(days), "")
+    stored = [day for day in days if day in whole]
+    span = (stored[-1] - stored[0]).days + 1 if stored else 0
+    half = span // 2 // 7 * 7
+    if half >= _FEWEST:
+        later = [stored[-1] - n * DAY for n in range(half)][::-1]
+        pairs = _pairs([day - half * DAY for day in later], later, whole)
+        why = f"The {len(days)} days before the window are not all stored, so its last {half} days stand beside the {half} before. "
+        if len(pairs) >= _FEWEST:
+            return _bridged(costs, costs, pairs, half, why)
+    words = f"No comparison: it needs {_FEWEST} whole days on each side, and {len(stored)} days are stored in this window"
+    return Bridge(empty(BRIDGE), (), (), f"{words}, {sum(day in whole for day in earlier.days())} in the one before.")
 
 
-def _of_blocks(blocks: Mapping[str, Block], lives: Lives, keys: SeriesKeys, mine: Ints, out: _Measured, day: int) -> list[pd.DataFrame]:
-    """Fill in the lives of a day from some of its series; returns the samples that belong to none."""
-    loose, series, labels = [], np.empty(0, np.int64), None
-    for r, part in blocks.items():
-        if labels is None or not labels.equals(part.labels):  # both metrics mostly have the same series
-            labels, series = part.labels, keys.find(part.labels)
-        row_of = np.full(len(keys) + 1, -1)  # the last is for lives without a series
-        row_of[series] = np.arange(len(series))
-        row_of[-1] = -1
-        row = row_of[lives.series[mine]]
-        at = mine[row >= 0]
-        row = row[row >= 0]
-        first, last = lives.spans.first[at], lives.spans.last[at]
-        usage, excess, steps = over(part.samples, row, first, last, lives.above[r][at])
-        out.usage[r][at], out.excess[r][at], out.steps[r][at] = usage, excess, steps
-        rest = _rest(part, row, last - first, usage, steps)
-        if len(rest):
-            loose.append(rest.assign(resource=r, day=day))
-    return loose
+def _whole(store: Store, window: Window, earlier: Window) -> set[date]:
+    """Days of both windows that have everything that the window has at all: samples, inventory, nodes."""
+    there = {kind: set(store.days(kind)) for kind in ("inventory", "nodes", *METRIC_OF.values())}
+    mine = set(window.days())
+    asked = [days for days in there.values() if days & mine]
+    both = mine | set(earlier.days())
+    return {day for day in both if asked and all(day in days for days in asked)}
 
 
-def _rest(part: Block, row: Ints, length: Ints, usage: Floats, steps: Ints) -> pd.DataFrame:
-    """Samples of rows that no life, or none that lasts all day, has taken."""
-    many, whole = len(part.samples), steps_of()
-    rows = np.setdiff1d(np.arange(many), row[length == whole])
-    if not len(rows):
-        return _LOOSE
-    span = np.zeros(len(rows), np.int64), np.full(len(rows), whole)
-    total, _, seen = over(part.samples, rows, *span, np.zeros(len(rows)))
-    left = seen - np.bincount(row, steps, many).astype(np.int64)[rows]
-    some = left > 0
-    amount = np.maximum(total - np.bincount(row, usage, many)[rows], 0.0)
-    return part.labels.iloc[rows[some]].assign(usage=amount[some], steps=left[some])
+def _pairs(before: list[date], after: list[date], whole: set[date]) -> list[tuple[date, date]]:
+    return [(old, new) for old, new in zip(before, after, strict=True) if old in whole and new in whole]
 
 
-def _pieces(inventory: pd.DataFrame, lives: Lives, measured: _Measured, loose: pd.DataFrame, keep: Ints, book: NodeBook) -> Pieces:
-    """The lives that cost something, and the loose samples, as pieces of workloads."""
-    names = pd.concat([inventory[list(_WORKLOAD)], loose[list(_WORKLOAD)]], ignore_index=True)
-    group = codes_of(names, _WORKLOAD)
-    row, runs, length = lives.spans.row[keep], lives.runs[keep], lives.spans.steps[keep]
-    seen = {r: np.where(runs, measured.steps[r][keep], 0) for r in RESOURCES}
-    asked = {r: np.nan_to_num(lives.request[r][keep]) for r in RESOURCES}
-    unset = {r: np.isnan(lives.request[r][keep]) for r in RESOURCES}
-
-    def joined(mine: NDArray[Any], theirs: pd.Series | float) -> NDArray[Any]:
-        return np.concatenate([mine, np.broadcast_to(np.asarray(theirs, mine.dtype), len(loose))])
-
-    return Pieces(
-        names=names.iloc[np.unique(group, return_index=True)[1]].reset_index(drop=True),
-        group=np.concatenate([group[row], group[len(inventory) :]]),
-        day=joined(lives.spans.day[keep], loose["day"]),
-        node=np.concatenate([book.find(inventory["node"])[row], book.find(loose["node"])]),
-        steps=joined(np.where(runs, length, 0), loose["steps"]),
-        pod_steps=joined(lives.pod_steps()[keep], loose["pod_steps"]),
-        request={r: joined(asked[r] * length, 0.0) for r in RESOURCES},
-        usage={r: joined(measured.usage[r][keep], loose[r]) for r in RESOURCES},
-        excess={r: joined(measured.excess[r][keep], loose[r]) for r in RESOURCES},
-        measured={r: joined(seen[r], loose[f"{r}_steps"]) for r in RESOURCES},
-        asked={r: joined(asked[r] * seen[r], 0.0) for r in RESOURCES},
-        unknown={r: joined(np.where(unset[r] & runs, length - seen[r], 0), loose["steps"] - loose[f"{r}_steps"]) for r in RESOURCES},
-    )
-
-
-def _waiting(node: NDArray[np.object_], lives: Lives, measured: _Measured) -> NDArray[np.bool_]:
-    """Lives of pods that no node runs: it has no name on a day that names others, and not one sample."""
-    day = lives.spans.day
-    many = int(day.max()) + 1 if len(day) else 1
-    named = np.bincount(day, node != "", many) > 0
-    seen = sum((measured.steps[r] for r in RESOURCES), np.zeros(len(day), np.int64))
-    code = lives.pod * many + day
-    _, place = np.unique(code, return_inverse=True)
-    of_pod = np.bincount(place.ravel(), seen) if len(code) else np.empty(0)
-    return (node == "") & named[day] & (of_pod[place.ravel()] == 0)
-
-
-def _loose(loose: pd.DataFrame, inventory: pd.DataFrame, lives: Lives) -> pd.DataFrame:
-    """Loose samples, one row a series-day: usage and steps of both resources, its pod's node, and its pod's steps where that is new."""
-    on = [*LABELS, "day"]
-    wide = loose.drop_duplicates(on)[on].reset_index(drop=True)
-    for r in RESOURCES:
-        mine = loose.loc[loose["resource"] == r, [*on, "usage", "steps"]].rename(columns={"usage": r, "steps": f"{r}_steps"})
-        wide = wide.merge(mine.groupby(on, as_index=False).sum(), on=on, how="left")
-    wide = wide.fillna({name: 0 for r in RESOURCES for name in (r, f"{r}_steps")})
-    wide = wide.assign(steps=wide[[f"{r}_steps" for r in RESOURCES]].max(axis=1).astype(np.int64))
-    if not len(wide):
-        return wide.assign(node=pd.Series([], dtype="str"), pod_steps=np.empty(0, np.int64))
-    pods = inventory.iloc[lives.spans.row][["namespace", "pod", "node"]].assign(day=lives.spans.day)
-    pods = pods.drop_duplicates(["namespace", "pod", "day"], keep="last")
-    wide = wide.merge(pods, on=["namespace", "pod", "day"], how="left")
-    new = wide["node"].isna()
-    by_pod = [wide[name] for name in ("namespace", "pod", "day")]
-    largest = wide["steps"].groupby(by_pod).transform("max")
-    first = ~wide.duplicated(["namespace", "pod", "day"])
-    return wide.assign(node=wide["node"].fillna(""), pod_steps=np.where(new & first, largest, 0))
+def _bridged(before: Costs, after: Costs, pairs: list[tuple[date, date]], length: int, why: str) -> Bridge:
+    old, new = (tuple(side) for side in zip(*pairs, strict=True))
+    frames = [
+        frame[frame["day"].isin([day.isoformat() for day in days])]
+        for found, days in ((before, old), (after, new))
+        for frame in (found.costs, found.nodes)
+    ]
+    if np.isnan(total_cost(*frames[:2])) or np.isnan(total_cost(*frames[2:])):
+        return Bridge(empty(BRIDGE), (), (), "No comparison: the cost of one of the two periods is not known.")
+    words = f"{why}{new[0]} to {new[-1]} against {old[0]} to {old[-1]} (UTC), {len(pairs)} days each, not scaled to a month."
+    if length > len(pairs):
+        words += f" {length - len(pairs)} pairs of days are left out, because one of the two is not whole in the history."
+    if not len(frames[1]) or not len(frames[3]):
+        words += " No node is known, so idle cost is not compared."
+    return Bridge(bridge(*frames), old, new, words)
