@@ -12,12 +12,12 @@ import pandas as pd
 from aiops_analysis.core.schema import INVENTORY, LABELS, NODES, blank, check, empty
 from aiops_analysis.core.schema_money import NODE_PRICES
 from aiops_analysis.core.units import GIB
-from aiops_analysis.core.window import day_start
+from aiops_analysis.core.window import Window, day_start
 from aiops_analysis.history.days import commit_matrix
-from aiops_analysis.history.inventory import commit_frame
+from aiops_analysis.history.inventory import commit_frame, read_frame
 from aiops_analysis.history.store import Manifest, Store, open_store
 
-__all__ = ["GIB", "container", "node", "prices", "put", "stored"]
+__all__ = ["GIB", "container", "demo_prices", "node", "prices", "put", "stored"]
 
 #: Series of a day: (namespace, kind, workload, pod, container) -> samples of 288 steps, or one number for all of them.
 Series = Mapping[tuple[str, str, str, str, str], float | np.ndarray]
@@ -73,3 +73,13 @@ def put(
                 labels = pd.DataFrame(list(series), columns=list(LABELS)).astype("str")
                 samples = np.array([np.broadcast_to(np.asarray(values, float), 288) for values in series.values()]).reshape(-1, 288)
                 commit_matrix(store, Manifest(metric, day), labels, (samples * unit).astype(np.float32))
+
+
+def demo_prices(store: Store, window: Window) -> pd.DataFrame:
+    """NODE_PRICES of the demo at the default prices."""
+    nodes = read_frame(store, "nodes", window.days()).drop_duplicates("node")
+    spot = nodes["capacity_type"] == "spot"
+    cpu, memory = np.where(spot, 0.006655, 0.031611), np.where(spot, 0.000892, 0.004237)
+    whole = cpu * nodes["cpu_capacity"] + memory * nodes["memory_capacity"] / GIB
+    about = {"basis": "default", "source": "", "matched_by": ""}
+    return check(nodes[["node", "pool"]].assign(price_hour=whole, cpu_hour=cpu, memory_hour=memory, **about), NODE_PRICES)

@@ -14,13 +14,13 @@ import pytest
 from aiops_analysis.analysis.savings import split_node_price
 from aiops_analysis.core.contract import check
 from aiops_analysis.core.errors import StoreCorrupt, UsageError
-from aiops_analysis.core.schema_money import COSTS, NODE_COSTS, NODE_PRICES
+from aiops_analysis.core.schema_money import COSTS, NODE_COSTS
 from aiops_analysis.core.window import Window, day_start
 from aiops_analysis.history.days import read_day
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store, open_store
 from aiops_analysis.workflows.costs import Costs, costs_of
-from tests.money_store import GIB, container, node, prices, put, stored
+from tests.money_store import GIB, container, demo_prices, node, prices, put, stored
 
 DAY = date(2026, 11, 3)
 WEB = ("shop", "Deployment", "web", "web-0", "app")
@@ -88,7 +88,7 @@ def test_a_daily_job_is_never_scaled_to_a_month(store: Store) -> None:
         assert job["pod_hours"].sum() == pytest.approx(days)
 
 
-def test_f22_steps_without_samples_do_not_make_cost_vanish(store: Store) -> None:
+def test_f17_steps_without_samples_do_not_make_cost_vanish(store: Store) -> None:
     # 6 h unmeasured: the request counts there; measured steps use twice the request
     put(store, DAY, [container(DAY)], [node(DAY)], {WEB: steps((216, 1.0), (72, NAN))}, {WEB: 1.0})
     got = one_day(store, prices(n1=(0.03, 0.004)))
@@ -144,7 +144,7 @@ def test_an_init_container_asks_for_the_pods_effective_request(store: Store) -> 
     assert got.shares["measured_cpu"] == 1.0  # an init container is not expected to be measured all day
 
 
-def test_a_price_that_is_missing_is_the_clusters_mean_and_said(store: Store) -> None:
+def test_f29_a_price_that_is_missing_is_the_clusters_mean_and_said(store: Store) -> None:
     rows = [container(DAY), container(DAY, "api", node="n2"), container(DAY, "far", node="elsewhere")]
     nodes = [node(DAY), node(DAY, "n2", pool="spot"), node(DAY, "n3", last=144), node(DAY, "n4", last=144)]
     put(store, DAY, rows, nodes, {}, {})
@@ -162,7 +162,7 @@ def test_a_price_that_is_missing_is_the_clusters_mean_and_said(store: Store) -> 
     assert (pool["cost"], pool["price_basis"]) == (pytest.approx((4 * 0.04 + 16 * 0.016 / 3) * 24), "cluster mean")
 
 
-def test_no_price_at_all_is_not_free(store: Store) -> None:
+def test_f29_no_price_at_all_is_not_free(store: Store) -> None:
     put(store, DAY, [container(DAY)], [node(DAY)], {WEB: 0.1}, {WEB: 0.1})
     for found in (prices(), prices(n1=(NAN, NAN))):
         got = one_day(store, found)
@@ -197,7 +197,7 @@ def test_a_pod_over_midnight_costs_on_both_days(store: Store) -> None:
     assert got.costs["cost"].tolist() == [pytest.approx(0.034), pytest.approx(0.068)]
 
 
-def test_a_server_that_was_blind_over_midnight_hides_no_cost(store: Store) -> None:
+def test_f17_a_server_that_was_blind_over_midnight_hides_no_cost(store: Store) -> None:
     # seen until 22:00 and again from 02:00, pod and node: they were there in between; api is never seen again
     after = DAY + timedelta(days=1)
     put(store, DAY, [container(DAY, last=264), container(DAY, "api", last=264)], [node(DAY, last=264)], {}, {})
@@ -216,7 +216,7 @@ def test_what_nobody_saw_again_is_said(store: Store) -> None:
     assert "In 2.0 hours of the stored days no container was seen at all: what ran then is in no sum." in got.notes
 
 
-def test_a_missing_day_is_missing_and_not_filled(store: Store) -> None:
+def test_f17_a_missing_day_is_missing_and_not_filled(store: Store) -> None:
     put(store, DAY, [container(DAY)], [node(DAY)], {WEB: 0.1}, {WEB: 0.1})
     last = DAY + timedelta(days=2)
     put(store, last, [container(last)], [node(last)], {WEB: 0.1}, {WEB: 0.1})
@@ -292,7 +292,7 @@ def test_shared_cost_of_a_history(store: Store) -> None:
         one_day(store, found, rule="even")
 
 
-def test_hostile_names_are_made_visible(store: Store) -> None:
+def test_f41_hostile_names_are_made_visible(store: Store) -> None:
     name = "n\u202e1\x1b[31m"
     put(store, DAY, [container(DAY, node=name), container(DAY, "api")], [node(DAY, name), node(DAY)], {}, {})
     got = one_day(store, prices(n1=(0.03, 0.004)))
@@ -327,15 +327,6 @@ def test_an_empty_history(store: Store) -> None:
     assert math.isnan(got.shares["measured_cpu"])
 
 
-def demo_prices(store: Store, window: Window) -> pd.DataFrame:
-    nodes = read_frame(store, "nodes", window.days()).drop_duplicates("node")
-    spot = nodes["capacity_type"] == "spot"
-    cpu, memory = np.where(spot, 0.006655, 0.031611), np.where(spot, 0.000892, 0.004237)
-    whole = cpu * nodes["cpu_capacity"] + memory * nodes["memory_capacity"] / GIB
-    about = {"basis": "default", "source": "", "matched_by": ""}
-    return check(nodes[["node", "pool"]].assign(price_hour=whole, cpu_hour=cpu, memory_hour=memory, **about), NODE_PRICES)
-
-
 def test_the_demo_adds_up() -> None:
     store = open_store(DEMO, "demo")
     window = Window.of_days(store.days("cpu_usage")[-1], 28)
@@ -366,7 +357,7 @@ def test_the_demo_by_an_independent_loop() -> None:
             for key, row in zip(labels.itertuples(index=False), samples.astype(float), strict=True):
                 usage[metric, key.namespace, key.pod, key.container] = row.tolist()
         pools = read_frame(store, "nodes", [day]).set_index("node")["pool"].to_dict()
-        for (namespace, pod, _), rows in read_frame(store, "inventory", [day]).groupby(["namespace", "pod", "uid"]):
+        for (namespace, _, _), rows in read_frame(store, "inventory", [day]).groupby(["namespace", "pod", "uid"]):
             containers = rows.to_dict("records")
             where, workload = containers[0]["node"], containers[0]["workload"]
             for metric, asks, price, scale in (

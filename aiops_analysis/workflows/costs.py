@@ -24,7 +24,7 @@ from aiops_analysis.workflows.measure import METRIC_OF
 __all__ = ["Bridge", "Costs", "bridge_of", "costs_of"]
 
 _FEWEST = 7  # days on each side of a bridge
-_MOST_LEFT_OUT = 0.1  # of the days of the period before; with more the window is compared with itself
+_ENOUGH = 0.5  # of the days of the window have a partner in the one before; with fewer its own halves are compared
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Bridge:
 def bridge_of(store: Store, window: Window, costs: Costs, price_of: Callable[[Window], pd.DataFrame], *, workers: int = 2) -> Bridge:
     """Why a window cost what it did beside the window of the same length before it; ``costs`` are those of the window.
 
-    Where that is not stored, the later half of the window stands beside its earlier half, in whole weeks so that weekdays are alike.
+    Where less than half of that is stored, the later half of the window stands beside its earlier half, in whole weeks so that weekdays are alike.
     Days are compared in pairs, and a pair of which one is not whole in the history is left out of both. With fewer than 7 pairs there is
     no bridge. price_of : NODE_PRICES of a window, asked for the earlier one only. Raises StoreCorrupt.
     """
@@ -110,7 +110,7 @@ def bridge_of(store: Store, window: Window, costs: Costs, price_of: Callable[[Wi
     earlier = Window(day_start(days[0]) - len(days) * DAY, day_start(days[0]))
     whole = _whole(store, window, earlier)
     pairs = _pairs(list(earlier.days()), days, whole)
-    if len(pairs) >= max(_FEWEST, (1 - _MOST_LEFT_OUT) * len(days)):
+    if len(pairs) >= max(_FEWEST, _ENOUGH * len(days)):
         before = costs_of(store, earlier, price_of(earlier), workers=workers)
         return _bridged(before, costs, pairs, len(days), "")
     stored = [day for day in days if day in whole]
