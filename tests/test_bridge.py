@@ -179,7 +179,9 @@ def test_half_of_the_window_where_nothing_is_stored_before(filled: Callable[...,
     assert asked == []
     assert (got.before[0], got.before[-1]) == (date(2026, 10, 7), date(2026, 10, 20))
     assert (got.after[0], got.after[-1]) == (date(2026, 10, 21), date(2026, 11, 3))
-    assert got.words.startswith("The 30 days before the window are not all stored, so its last 14 days stand beside the 14 before.")
+    assert got.words.startswith(
+        "Less than half of the 30 days before the window is stored, so its last 14 days stand beside the 14 before."
+    )
 
 
 def test_f17_pairs_of_days_that_are_not_whole_are_left_out(filled: Callable[..., Store]) -> None:

@@ -102,9 +102,9 @@ class Bridge:
 def bridge_of(store: Store, window: Window, costs: Costs, price_of: Callable[[Window], pd.DataFrame], *, workers: int = 2) -> Bridge:
     """Why a window cost what it did beside the window of the same length before it; ``costs`` are those of the window.
 
-    Where less than half of that is stored, the later half of the window stands beside its earlier half, in whole weeks so that weekdays are alike.
-    Days are compared in pairs, and a pair of which one is not whole in the history is left out of both. With fewer than 7 pairs there is
-    no bridge. price_of : NODE_PRICES of a window, asked for the earlier one only. Raises StoreCorrupt.
+    Where less than half of that is stored, the later half of the window stands beside its earlier half, in whole weeks so that weekdays
+    are alike. Days are compared in pairs, and a pair of which one is not whole in the history is left out of both. With fewer than 7
+    pairs there is no bridge. price_of : NODE_PRICES of a window, asked for the earlier one only. Raises StoreCorrupt.
     """
     days = list(window.days())
     earlier = Window(day_start(days[0]) - len(days) * DAY, day_start(days[0]))
@@ -119,7 +119,9 @@ def bridge_of(store: Store, window: Window, costs: Costs, price_of: Callable[[Wi
     if half >= _FEWEST:
         later = [stored[-1] - n * DAY for n in range(half)][::-1]
         pairs = _pairs([day - half * DAY for day in later], later, whole)
-        why = f"The {len(days)} days before the window are not all stored, so its last {half} days stand beside the {half} before. "
+        why = (
+            f"Less than half of the {len(days)} days before the window is stored, so its last {half} days stand beside the {half} before. "
+        )
         if len(pairs) >= _FEWEST:
             return _bridged(costs, costs, pairs, half, why)
     words = f"No comparison: it needs {_FEWEST} whole days on each side, and {len(stored)} days are stored in this window"
