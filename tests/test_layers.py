@@ -42,6 +42,7 @@ NEIGHBOURS = {
     *(("analysis", f"analysis.packing_{part}") for part in ("dot", "exact", "fit", "homes", "rules", "why")),
     # realised savings in their parts
     *(("analysis", f"analysis.{part}") for part in ("past", "applied", "work", "realised")),
+    ("analysis.costs", "analysis.lifetimes"),
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows.review", "workflows.money"),
@@ -61,6 +62,7 @@ NEIGHBOURS = {
     ("workflows", "workflows.daybook"),
     ("workflows.doctor", "workflows.pull"),
     *(("sources.prices", f"sources.{part}") for part in ("price_lists", "price_sheet")),
+    *(("workflows.costs", f"workflows.cost_{part}") for part in ("pieces", "words")),
     *(("workflows", f"workflows.{part}") for part in ("costs", "pricing", "pods", "nodes_packed", "ledger")),
     # a billing export in its parts
     *(("sources", f"sources.focus_{part}") for part in ("columns", "files", "kinds", "repeats", "rows")),
