@@ -176,7 +176,7 @@ def test_the_demo(demo: tuple[Store, Review]) -> None:
     packing = got.packing.set_index("pool")
     assert (packing["lower_bound_now"] <= packing["model_now"]).all()
     assert (packing["freed"] >= 0).all()
-    assert packing["nodes_now"].to_dict() == {"general": 4, "memory": 1, "spot": 2}
+    assert packing["nodes_now"].to_dict() == {"analytics": 4, "general": 4, "media": 2, "memory": 1, "spot": 2}
     money = float(packing["bankable"].sum())
     assert float(got.bankable.sum()) <= money + 1e-9
     assert (got.bankable.fillna(0) <= demo[1].recommendations["paper"].clip(lower=0).fillna(0) + 1e-9).all()

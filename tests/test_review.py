@@ -19,7 +19,7 @@ from aiops_analysis.core.window import Window
 from aiops_analysis.history.days import commit_matrix
 from aiops_analysis.history.inventory import ASKED, commit_frame
 from aiops_analysis.history.store import Manifest, open_store
-from aiops_analysis.workflows.review import monthly, review_window
+from aiops_analysis.workflows.review import Beside, monthly, review_window
 
 DEMO = Path(__file__).parents[1] / "data" / "demo" / "history"
 MIB = 2**20
@@ -90,7 +90,50 @@ def test_the_figures_are_sums_of_the_rows(demo):
     asked, used = (cpu["current_request"] * cpu["replicas"]).sum(), (cpu["p95"] * cpu["replicas"]).sum()
     assert figures["cpu_overprovision"] == pytest.approx(1 - used / asked)
     assert demo.namespaces["paper"].sum() == pytest.approx(figures["paper_month"])
-    assert (figures["days_stored"], figures["completeness"], figures["bankable_month"]) == (28, 1.0, None)
+    assert (figures["days_stored"], figures["completeness"]) == (28, 1.0)
+
+
+def test_the_three_numbers_of_the_demo(demo):
+    """One m6i.xlarge of analytics can go: 4 cores x 0.031611 and 15.37 GiB x 0.004237 an hour, 730 h a month."""
+    money = demo.money
+    assert demo.figures["bankable_month"] == pytest.approx((4 * 0.031611 + 15736 / 1024 * 0.004237) * 730)
+    assert money.packed.packing.set_index("pool")["freed"].to_dict() == {"analytics": 1, "general": 0, "media": 0, "memory": 0, "spot": 0}
+    (step,) = money.packed.next_nodes.itertuples()
+    assert (step.pool, step.workloads, step.exact, step.at_least) == ("analytics", ["analytics/ingest", "analytics/query"], True, 2)
+    banked = demo.recommendations["bankable"]
+    assert banked.sum() <= demo.figures["bankable_month"] + 1e-9
+    assert (banked.fillna(0) <= demo.recommendations["paper"].clip(lower=0).fillna(0) + 1e-9).all()
+    whole = money.savings[money.savings["scope"] == "cluster"].set_index("number")
+    assert list(whole.index) == ["paper", "bankable", "realised"]
+    assert whole["price_source"].str.contains("OpenCost default prices").all()
+    assert np.isnan(whole.loc["realised", "amount"])  # no decision record was read here
+    assert whole.loc["realised", "condition"] == "no decision record was read"
+
+
+def test_the_demo_realised_less_than_was_promised_and_says_why():
+    store = open_store(DEMO, "demo")
+    review = monthly(store, review_window(store, days=28), policy_of("seed"), None, Beside(adr_dir=DEMO.parent / "adr"))
+    row = review.money.realised.set_index("record").loc["0001"]
+    # three nodes of media for 14 days, then two and for 7 days and 9:50 a third one: 0.47 nodes fewer, at 115.90 a month
+    fewer = 3 - (2 * 14 * 24 + 7 * 24 + 9 + 5 / 6) / (14 * 24)
+    price = (4 * 0.031611 + 7811 / 1024 * 0.004237) * 730
+    assert row["realised"] == pytest.approx(fewer * price, rel=0.01)
+    assert (row["applied"], row["applied_on"], row["days_before"], row["days_after"]) == ("whole", "2026-10-19", 14, 14)
+    assert row["realised"] < row["promised_paper"] / 2
+    assert "1 of 3 nodes left, 7 days after the change" in row["cause"]
+    assert "replicas rose from 6 to 7.75" in row["cause"]
+    assert review.figures["realised_month"] == pytest.approx(row["realised"])
+
+
+def test_the_cost_of_the_demo_adds_up_and_the_bridge_too(demo):
+    costs, moved = demo.money.costs, demo.money.moved
+    assert costs.costs["cost"].sum() + costs.nodes["idle_cost"].sum() == pytest.approx(costs.nodes["cost"].sum())
+    parts = moved.frame.set_index("cause")["amount"]
+    assert parts["before"] + parts.iloc[1:-1].sum() == pytest.approx(parts["after"], abs=1e-9)
+    # only 28 days are there: the later fortnight beside the earlier one, in which the transcoders asked for more and had a node more
+    assert (len(moved.before), len(moved.after)) == (14, 14)
+    assert parts["requests"] < 0 < parts["replicas"]
+    assert "media/transcoder" in moved.frame.set_index("cause")["detail"]["requests"]
 
 
 def test_f59_two_reviews_of_one_history_are_equal(demo):

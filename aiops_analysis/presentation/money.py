@@ -179,6 +179,6 @@ def _matrix_row(row: Mapping[str, Any]) -> list[Html]:
         namespace_cell(row),
         cell(formats.resource_name(str(row["resource"]))),
         gain,
-        number_cell(f"{row['effort_hours']:g}", row["effort"]),
+        number_cell(f"{row['effort']:g}", row["effort"]),
         cell(str(row["grade"])),
     ]

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from aiops_analysis.analysis.cost_groups import by_namespace, by_pool, by_workload
 from aiops_analysis.analysis.priority import priorities, priority_matrix
 from aiops_analysis.core.pricing import OPENCOST, PriceList
 from aiops_analysis.core.schema import check, empty
 from aiops_analysis.core.schema_money import LEDGER, SAVINGS
 from aiops_analysis.core.window import Window
 from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.costs import Bridge, Costs, bridge_of, costs_of
 from aiops_analysis.workflows.ledger import Ledger, ledger_of, savings_rows
 from aiops_analysis.workflows.nodes_packed import Packed, packed
 from aiops_analysis.workflows.pricing import Priced, priced
@@ -48,10 +50,27 @@ class Money:
     priced: Priced
     packed: Packed
     ledger: Ledger | None
+    costs: Costs
+    moved: Bridge  # from the period before to this one
     savings: pd.DataFrame
     matrix: pd.DataFrame  # PRIORITIES
     figures: Mapping[str, Figure]
     findings: tuple[Mapping[str, object], ...]
+
+    @property
+    def by_namespace(self) -> pd.DataFrame:
+        """What namespaces cost in the window (analysis.cost_groups)."""
+        return by_namespace(self.costs.allocation)
+
+    @property
+    def by_workload(self) -> pd.DataFrame:
+        """What workloads cost in the window."""
+        return by_workload(self.costs.allocation)
+
+    @property
+    def by_pool(self) -> pd.DataFrame:
+        """What node pools cost in the window, and what of it is idle."""
+        return by_pool(self.costs.nodes)
 
     @property
     def realised(self) -> pd.DataFrame:
@@ -67,6 +86,9 @@ class Money:
             "next_nodes": self.packed.next_nodes,
             "blockers": self.packed.blockers,
             "ledger": self.realised,
+            "costs": self.by_workload,
+            "node_costs": self.by_pool,
+            "bridge": self.moved.frame,
         }
 
 
@@ -101,15 +123,19 @@ def money_of(
     banked = banked.assign(priority=priorities(banked, if_shrunk=nodes.if_shrunk))
     last = window.end.date() - timedelta(days=1)
     ledger = None if adr_dir is None else _ledger(store, adr_dir, last, prices)
+    costs = costs_of(store, window, prices.nodes, shared=asked.shared, rule=asked.rule, inventory=inventory)
+    moved = bridge_of(store, window, costs, lambda earlier: prices_of(store, earlier, asked).nodes)
     savings = _savings(store.cluster, banked, nodes.packing, ledger, prices)
     return banked, Money(
         priced=prices,
         packed=nodes,
         ledger=ledger,
+        costs=costs,
+        moved=moved,
         savings=savings,
         matrix=priority_matrix(banked, if_shrunk=nodes.if_shrunk),
-        figures={**prices.figures, **_node_figures(nodes.packing), **_ledger_figures(ledger)},
-        findings=(*prices.findings, *nodes.findings, *(ledger.findings if ledger is not None else ())),
+        figures={**prices.figures, **_node_figures(nodes.packing), **_ledger_figures(ledger), **_cost_figures(costs, moved)},
+        findings=(*prices.findings, *costs.findings, *nodes.findings, *(ledger.findings if ledger is not None else ())),
     )
 
 
@@ -134,6 +160,14 @@ def _ledger_figures(ledger: Ledger | None) -> dict[str, Figure]:
     names = {"promised": "promised_measured", "realised": "realised", "realised_gap": "gap", "not_attributable": "cluster_not_attributable"}
     out: dict[str, Figure] = {f"{ours}_month": _known(totals.get(theirs, math.nan)) for ours, theirs in names.items()}
     return out | {"decisions_accepted": int(totals.get("records", 0)), "decisions_measured": int(totals.get("measured", 0))}
+
+
+def _cost_figures(costs: Costs, moved: Bridge) -> dict[str, Figure]:
+    """What the window cost, and by how much that differs from the period before; money of the window, not of a month."""
+    sums = {f"{name}_window": _known(float(costs.nodes[name].sum(min_count=1))) for name in ("cost", "workload_cost", "idle_cost")}
+    parts = moved.frame.set_index("cause")["amount"]
+    change = {f"bridge_{cause.replace(' ', '_')}": _known(float(amount)) for cause, amount in parts.items()}
+    return {**sums, **{f"cost_share_{name}": _known(value) for name, value in costs.shares.items()}, **change}
 
 
 def _known(value: float) -> float | None:

@@ -101,7 +101,8 @@ def monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked | N
     """
     beside, asked = beside or Beside(), asked or Asked()
     damaged: list[str] = []
-    for _ in range((len(ALL_KINDS) + 1) * len(list(window.days())) + 1):  # every turn but the last moves one day of one kind aside
+    kinds = (*ALL_KINDS, "workloads")
+    for _ in range(sum(len(store.days(kind)) for kind in kinds) + 1):  # every turn but the last moves one day of one kind aside
         try:
             return _monthly(store, window, policy, asked, beside, damaged)
         except StoreCorrupt as error:
@@ -112,7 +113,7 @@ def monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked | N
 def _move_aside(store: Store, window: Window, error: StoreCorrupt) -> str:
     """Move the day that an error names out of the way; the next pull asks for it again."""
     for kind in (*ALL_KINDS, "workloads"):
-        for day in window.days():
+        for day in {*window.days(), *store.days(kind)}:  # the ledger and the bridge read earlier days too
             if str(store.folder(kind, day)) in str(error):
                 with store.lock():
                     return f"{error}; moved to {store.set_aside(kind, day)}, pull again while the server still has it"
@@ -123,12 +124,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked, b
     days = quality(store, window)
     if not (days["status"] != "missing").any():
         raise NotEnoughData(f"no day of {window.as_dict()['start']} to {window.as_dict()['end']} is stored for cluster {store.cluster!r}")
-    inventory = read_frame(store, "inventory", window.days())
-    facts = sober(store, window, facts_of(store, window, inventory))
-    usage = usage_in(store, window, facts, policy, inventory)
-    facts = _with_memory_at_kill(facts, usage)
-    bounds = read_frame(store, "bounds", window.days())
-    sized = recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds)
+    inventory, facts, usage, sized = _sized(store, window, policy)
     seen = habits_of(store, window, beside.hours, inventory=inventory)
     priced = prices_of(store, window, asked)
     prices = priced.book
@@ -155,7 +151,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked, b
         fingerprint=store.fingerprint((*ALL_KINDS, "workloads"), window.days()),
         queries=queries,
         source=source,
-        notes=(*notes_of(policy, prices, window), *priced.notes, hours_note(seen.hours)),
+        notes=(*notes_of(policy, prices, window), *priced.notes, *money.costs.notes, hours_note(seen.hours)),
         events=events_of(store, window, inventory),
         week=seen.week,
         habits=idle.workloads,
@@ -164,6 +160,16 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked, b
         until={} if beside.adr_dir is None else quiet_until(beside.adr_dir),
         money=money,
     )
+
+
+def _sized(store: Store, window: Window, policy: SizingPolicy) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """INVENTORY, FACTS and USAGE of a window, and the RECOMMENDATIONS from them, without money."""
+    inventory = read_frame(store, "inventory", window.days())
+    facts = sober(store, window, facts_of(store, window, inventory))
+    usage = usage_in(store, window, facts, policy, inventory)
+    facts = _with_memory_at_kill(facts, usage)
+    bounds = read_frame(store, "bounds", window.days())
+    return inventory, facts, usage, recommend(usage, facts, policy, cluster=store.cluster, window=window, bounds=bounds)
 
 
 def _business(found: pd.DataFrame, seen: Habits, usage: pd.DataFrame) -> pd.DataFrame:
