@@ -154,7 +154,7 @@ class _Empty(float):
 
 
 def _cell(name: str, value: Any) -> Any:
-    if name == "reasons":
+    if name == "reasons" and all(isinstance(reason, Reason) for reason in value):
         return guard(" ".join(str(reason.code) for reason in value))
     if name in _LISTS or isinstance(value, list | tuple):
         return guard(json.dumps(plain(value)))
