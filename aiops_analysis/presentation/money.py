@@ -87,7 +87,7 @@ def bridge(parts: pd.DataFrame, words: str, currency: str = "") -> Table:
         ]
         for row in records(parts)
     ]
-    title = "Why the cost moved"
+    title = "What moved the cost, by name"
     return Table(table(title, columns, [body(rows)], note=words), title)
 
 

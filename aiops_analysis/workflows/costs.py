@@ -98,6 +98,11 @@ class Bridge:
     after: tuple[date, ...]
     words: str
 
+    @property
+    def periods(self) -> str:
+        """The two periods in a few words, "" when there are none."""
+        return f"{self.after[0]} to {self.after[-1]} beside {self.before[0]} to {self.before[-1]}." if self.after and self.before else ""
+
 
 def bridge_of(store: Store, window: Window, costs: Costs, price_of: Callable[[Window], pd.DataFrame], *, workers: int = 2) -> Bridge:
     """Why a window cost what it did beside the window of the same length before it; ``costs`` are those of the window.

@@ -140,6 +140,7 @@ def summary_of(cluster: str, window: Window, figures: Mapping[str, Figure]) -> s
             "Paper is requests times price; the bill only falls when a node goes."
         )
         parts.append(net)
+    parts += _nodes_and_decisions(figures)
     if figures["containers_short"]:
         short = _count(figures["containers_short"], "container is", "containers are")
         parts.append(f"{short} short of resources today (used more than requested, throttled, or killed for memory): look there first.")
@@ -147,6 +148,21 @@ def summary_of(cluster: str, window: Window, figures: Mapping[str, Figure]) -> s
         left = _count(figures["rows_refused"], "row is", "rows are")
         parts.append(f"{left} left alone, because the data does not allow a number yet or a rule forbids one.")
     return " ".join(parts)
+
+
+def _nodes_and_decisions(figures: Mapping[str, Figure]) -> list[str]:
+    """What can be banked and what was realised, where it is known; each with its own words, never in one sum."""
+    currency, said = figures["currency"], []
+    if figures.get("bankable_month") is not None and figures.get("nodes_freed"):
+        nodes = f"{figures['nodes_freed']} of {figures['nodes_now']} nodes can go with them"
+        said.append(f"Bankable: {nodes}, {_money(figures['bankable_month'], currency)} a month.")
+    elif figures.get("nodes_freed") == 0:
+        said.append("Bankable: no node can go with them.")
+    if figures.get("realised_month") is not None:
+        measured = _count(figures["decisions_measured"], "decision that was applied", "decisions that were applied")
+        promised = _money(figures["promised_month"], currency)
+        said.append(f"Realised: {_money(figures['realised_month'], currency)} a month of {promised} that {measured} promised.")
+    return said
 
 
 def _number(value: Figure) -> float:

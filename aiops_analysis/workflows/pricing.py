@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -28,6 +29,8 @@ __all__ = ["ENOUGH", "BilledNodes", "Priced", "ReadBilled", "priced", "unit_pric
 #: Share of the node-hours below which a list that was given matches too few to speak for the cluster.
 ENOUGH = 0.9
 _NAMED = 5  # kinds of nodes that a finding names
+#: A source that ends with the kind of machine that it prices.
+_KIND = re.compile(r"(.*\(.*), ([^,()]+)\)")
 _WORDS = {"billing": "the billing export", "sheet": "the price sheet", "list": "the price list", "default": "default prices"}
 
 
@@ -159,7 +162,12 @@ def _source(table: pd.DataFrame, nodes: pd.DataFrame) -> str:
     by = by[by > 0].sort_values(ascending=False, kind="stable")
     if len(by) == 1 or not by.sum() > 0:
         return str(by.index[0] if len(by) else table["source"].iloc[0])
-    return ", ".join(f"{name or 'no price'} for {_percent(value / by.sum())}" for name, value in by.items()) + " of the node hours"
+    parts = {str(name) or "no price": float(value / by.sum()) for name, value in by.items()}
+    kinds = [_KIND.fullmatch(name) for name in parts]
+    if all(kinds) and len({kind[1] for kind in kinds if kind}) == 1:  # one list, several kinds of machines: its name is said once
+        said = [f"{kind[2]} for {_percent(share)}" for kind, share in zip(kinds, parts.values(), strict=True) if kind]
+        return f"{kinds[0][1]}), {' and '.join(said)} of the node hours" if kinds[0] else ""
+    return ", ".join(f"{name} for {_percent(share)}" for name, share in parts.items()) + " of the node hours"
 
 
 def _percent(share: float) -> str:
