@@ -87,6 +87,7 @@ def packing(word: str = "") -> pd.DataFrame:
         "committed_until": "2027-06-30",
         "autoscaler": "unknown",
         "grade": "low",
+        "reasons": ["Not known for 2 % of its requests: affinity, spread and disruption budgets."],
         "unknown": "affinity, spread and disruption budgets (only a metrics server was asked)",
     }
     return check(pd.DataFrame([general, spot]), PACKING)

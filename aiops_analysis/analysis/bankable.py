@@ -167,7 +167,8 @@ def _about_removal(need: Need, row: Mapping[str, Any], removed: int) -> Iterator
             "is requested and its pods fit elsewhere. For the rest someone has to drain nodes."
         )
     else:
-        yield f"{_nodes(freed)} can go, and {autoscaler if autoscaler != 'managed' else 'the managed autoscaler'} takes them away."
+        who = autoscaler if autoscaler != "managed" else "the managed autoscaler"
+        yield f"{_nodes(freed)} can go, and {who} takes {'it' if freed == 1 else 'them'} away."
 
 
 def _about_money(need: Need, row: Mapping[str, Any]) -> Iterator[str]:

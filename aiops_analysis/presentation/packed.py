@@ -52,7 +52,6 @@ def packing(found: pd.DataFrame, currency: str = "") -> Table:
 def _packing_row(row: Mapping[str, Any]) -> list[Html]:
     now, after = int(row["nodes_now"]), int(row["nodes_now"] - row["freed"])
     kept = f"{formats.money(row['committed'])} is paid until {formats.day(str(row['committed_until']))}" if row["committed_until"] else ""
-    unknown = f"Unknown: {row['unknown']}." if row["unknown"] else ""
     takes = _AUTOSCALERS.get(str(row["autoscaler"]), str(row["autoscaler"]))
     factor = f"× {row['calibration']:.2f}" if formats.known(row["calibration"]) else ""
     return [
@@ -64,7 +63,7 @@ def _packing_row(row: Mapping[str, Any]) -> list[Html]:
         number_cell(f"{row['freed']}", row["freed"], f"grade {row['grade']}"),
         number_cell(formats.money(row["bankable"]), row["bankable"], kept),
         number_cell(formats.money(row["if_shrunk"]), row["if_shrunk"]),
-        cell(element("p", None, text(f"{takes} {unknown}".strip()[:500])), _why(row), kind="reasons"),
+        cell(text(takes), _why(row), kind="reasons"),
     ]
 
 

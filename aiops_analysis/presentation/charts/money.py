@@ -148,7 +148,7 @@ def node_pools(packing: pd.DataFrame, top: int = 12) -> Picture:
     found = packing.sort_values(["freed", "pool"], ascending=[False, True]).head(top)
     rows = found.to_dict("records")
     freed = int(found["freed"].sum())
-    named = [f"{formats.short(r['pool'], 30)} {r['nodes_now']} → {r['nodes_now'] - r['freed']}" for r in rows[:4]]
+    named = [f"{formats.short(r['pool'], 30)} {r['nodes_now']} → {r['nodes_now'] - r['freed']}" for r in rows[:4] if r["freed"]]
     alt = f"Nodes by pool. {formats.count(freed, 'node', 'nodes')} could go" + (": " + ", ".join(named) if named else "") + "."
 
     def draw(figure: Figure, high: float) -> None:
