@@ -47,7 +47,7 @@ tools: ## Debian's prometheus and victoria-metrics and npm's axe-core for the te
 	@tools/fetch_axe.sh
 
 bench: $(DEV_STAMP) tools ## the benchmarks, with machine and sizes
-	@set -e; for name in report usage pull packing; do echo "== $$name"; $(BIN)/python -m bench.$$name; done
+	@set -e; for name in report usage pull packing allocation billing; do echo "== $$name"; $(BIN)/python -m bench.$$name; done
 
 reference: $(DEV_STAMP) ## make docs/reference.md again from the code
 	@$(BIN)/python tools/reference.py

@@ -47,7 +47,7 @@ def _bankable(figures: Figures) -> Card:
     freed, nodes = _number(figures, "nodes_freed"), _number(figures, "nodes_now")
     if value is None or freed is None or nodes is None:
         return "Bankable a month", _UNKNOWN, "Nodes, what runs on them and their prices must be known.", ""
-    note = f"{freed:.0f} of {formats.count(int(nodes), 'node', 'nodes')} can go once the recommendations are applied."
+    note = f"{freed:.0f} of {formats.count(int(nodes), 'node', 'nodes')} can go once the recommendations are applied. Prices as for paper."
     if shrunk is not None and shrunk > value:
         note += f" {_amount(figures, 'if_shrunk_month')} if someone shrinks the pools: nothing is seen that does."
     return "Bankable a month", _amount(figures, "bankable_month"), note, "good" if value > 0 else ""
@@ -60,7 +60,12 @@ def _realised(figures: Figures) -> Card:
         return "Realised a month", _UNKNOWN, waiting or "No decision was accepted and applied yet.", ""
     measured = int(_number(figures, "decisions_measured") or 0)
     promised = f"Of {_amount(figures, 'promised_month')} that {formats.count(measured, 'applied decision', 'applied decisions')} promised"
-    return "Realised a month", _amount(figures, "realised_month"), f"{promised}, by node hours.", "good" if value > 0 else ""
+    return (
+        "Realised a month",
+        _amount(figures, "realised_month"),
+        f"{promised}, by node hours. Prices as for paper.",
+        "good" if value > 0 else "",
+    )
 
 
 def _spare(figures: Figures) -> Card:
