@@ -6,7 +6,7 @@ import pandas as pd
 
 from aiops_analysis.analysis.priority import PRIORITIES
 from aiops_analysis.core.contract import blank, check
-from aiops_analysis.core.schema_money import BLOCKERS, BRIDGE, LEDGER, NEXT_NODES, PACKING, SAVINGS
+from aiops_analysis.core.schema_money import BLOCKERS, BRIDGE, LEDGER, MIXES, NEXT_NODES, PACKING, SAVINGS
 
 FIGURES = {
     "currency": "USD",
@@ -107,6 +107,14 @@ def blockers(word: str = "") -> pd.DataFrame:
         ("spot", "", "", "", "minimum", "the pool may not be smaller than 2"),
     ]
     return check(pd.DataFrame(rows, columns=list(BLOCKERS.columns)), BLOCKERS)
+
+
+def mixes(word: str = "") -> pd.DataFrame:
+    rows = [
+        (f"general{word}", "c6i.xlarge", 2, 231.8, f"1 x m6i.xlarge{word}", 139.8, 120.5, 3, ""),
+        ("spot", "m6i.large", 1, 14.7, "", float("nan"), float("nan"), 0, f"no type is large enough{word}"),
+    ]
+    return check(pd.DataFrame(rows, columns=list(MIXES.columns)), MIXES)
 
 
 def bridge(word: str = "") -> pd.DataFrame:

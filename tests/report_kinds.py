@@ -121,6 +121,7 @@ def notebook() -> nbformat.NotebookNode:
             tables.packing(money_frames.packing(), "USD"),
             tables.next_nodes(money_frames.next_nodes(), "USD"),
             tables.blockers(money_frames.blockers()),
+            tables.mixes(money_frames.mixes(), "USD"),
         ],
         "## Data": [charts.completeness(frames.day_rows()), tables.quality(frames.day_rows())],
     }

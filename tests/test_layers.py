@@ -38,7 +38,7 @@ NEIGHBOURS = {
     # node packing in its parts, and money
     *(("analysis", f"analysis.{part}") for part in ("scheduling", "packing", "packing_bounds", "node_prices", "savings", "costs")),
     # what can be banked, in its parts
-    *(("analysis", f"analysis.{part}") for part in ("fleet", "pools", "node_autoscaler", "drain", "pool_need")),
+    *(("analysis", f"analysis.{part}") for part in ("fleet", "pools", "node_autoscaler", "drain", "pool_need", "instance_mix")),
     *(("analysis", f"analysis.packing_{part}") for part in ("dot", "exact", "fit", "homes", "rules", "why")),
     # realised savings in their parts
     *(("analysis", f"analysis.{part}") for part in ("past", "applied", "work", "realised")),
@@ -46,6 +46,7 @@ NEIGHBOURS = {
     # the verbs of the workflows share these parts
     ("workflows", "workflows.bounds"),
     ("workflows.review", "workflows.money"),
+    ("workflows.nodes_packed", "workflows.mixes"),
     ("workflows", "workflows.events"),
     *(("workflows.review", f"workflows.{part}") for part in ("decisions", "habits", "happened", "marks", "stability", "top")),
     ("workflows.marks", "workflows.top"),

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aiops_analysis.core.contract import empty
-from aiops_analysis.core.schema_money import BLOCKERS, BRIDGE, LEDGER, NEXT_NODES, PACKING, SAVINGS
+from aiops_analysis.core.schema_money import BLOCKERS, BRIDGE, LEDGER, MIXES, NEXT_NODES, PACKING, SAVINGS
 from aiops_analysis.presentation import charts, tables
 from tests import money_frames as made
 
@@ -46,6 +46,7 @@ def everything(word: str = "") -> list[tables.Table]:
         tables.packing(made.packing(word), "USD"),
         tables.next_nodes(made.next_nodes(word), "USD"),
         tables.blockers(made.blockers(word)),
+        tables.mixes(made.mixes(word), "USD"),
     ]
 
 
@@ -104,6 +105,7 @@ def test_hostile_names_stay_text_in_tables_and_charts() -> None:
         (tables.packing(empty(PACKING)), "cannot be computed from requests alone"),
         (tables.next_nodes(empty(NEXT_NODES)), "frees a node"),
         (tables.blockers(empty(BLOCKERS)), "keeps a node"),
+        (tables.mixes(empty(MIXES)), "no other machines"),
     ],
 )
 def test_nothing_to_show_is_said_in_words(table: tables.Table, said: str) -> None:
@@ -132,3 +134,9 @@ def test_drawing_twice_gives_the_same_bytes_and_changes_no_frame() -> None:
     assert charts.bridge(frames["bridge"], "USD").svg == charts.bridge(frames["bridge"], "USD").svg
     for name, frame in frames.items():
         pd.testing.assert_frame_equal(frame, kept[name])
+
+
+def test_a_mix_stands_beside_the_same_machines_or_says_why_there_is_none() -> None:
+    said = words(tables.mixes(made.mixes(), "USD"))
+    assert "231.80 1 x m6i.xlarge 139.80 120.50" in said
+    assert "no type is large enough" in said

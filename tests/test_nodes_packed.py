@@ -185,6 +185,19 @@ def test_the_demo(demo: tuple[Store, Review]) -> None:
         pd.testing.assert_frame_equal(one, two)
 
 
+def test_the_mix_of_the_demo_takes_its_pods_and_stands_above_its_bound(demo: tuple[Store, Review]) -> None:
+    mixes = demo[1].money.packed.mixes.set_index("pool")
+    found = mixes[mixes["mix"] != ""]
+    assert (found["bound_month"] <= found["mix_month"] + 1e-6).all()
+    # eight pods of 600m and 525m, 4.5 cores: one c6i.xlarge (3.92) and one r6i.large (1.93), at 0.1588 and 0.1283 an hour
+    assert mixes.loc["analytics", "mix"] == "1 x c6i.xlarge, 1 x r6i.large"
+    cost = (4 * 0.031611 + 7811 / 1024 * 0.004237 + 2 * 0.031611 + 15734 / 1024 * 0.004237) * 730
+    assert mixes.loc["analytics", "mix_month"] == pytest.approx(cost)
+    # a spot type is no candidate for a pool that is not
+    assert not found.drop("spot")["mix"].str.contains("m6i.large").any()
+    assert "largest pod" in mixes.loc["memory", "why"]
+
+
 def test_a_cluster_of_three_thousand_containers_in_time(tmp_path: Path) -> None:
     pods, nodes, number = [], {}, 0
     for pool in range(3):

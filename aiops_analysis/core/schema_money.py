@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiops_analysis.core.contract import Contract
 
-__all__ = ["BILLED", "BLOCKERS", "BRIDGE", "COSTS", "LEDGER", "NEXT_NODES", "NODE_COSTS", "NODE_PRICES", "PACKING", "SAVINGS"]
+__all__ = ["BILLED", "BLOCKERS", "BRIDGE", "COSTS", "LEDGER", "MIXES", "NEXT_NODES", "NODE_COSTS", "NODE_PRICES", "PACKING", "SAVINGS"]
 
 #: One row per node: what an hour of it costs, by which price.
 NODE_PRICES = Contract(
@@ -141,6 +141,24 @@ NEXT_NODES = Contract(
         "at_least": "int64",  # no set with fewer workloads can do it
     },
     ("pool", "node"),
+)
+
+#: One row per pool: its pods after the recommendations on the cheapest mix of the machine types that the cluster has (methods.md B5).
+#: Room for a lost node is on neither side.
+MIXES = Contract(
+    "instance mixes",
+    {
+        "pool": "str",
+        "types_now": "str",
+        "same_nodes": "int64",  # nodes of its own kind that the packing needs
+        "same_month": "float64",  # [currency / month] of those
+        "mix": "str",  # such as "2 x m6i.xlarge, 1 x c6i.large", "" when there is none
+        "mix_month": "float64",  # [currency / month]
+        "bound_month": "float64",  # [currency / month] below which no mix of these types can go
+        "candidates": "int64",  # types with a known size and price
+        "why": "str",  # why there is no mix
+    },
+    ("pool",),
 )
 
 #: What keeps a node from going, by name.

@@ -11,7 +11,7 @@ from aiops_analysis.presentation import formats
 from aiops_analysis.presentation.cells import Column, Table, body, cell, number_cell, paragraph, records, table
 from aiops_analysis.presentation.escape import Html, element, join, name, text
 
-__all__ = ["blockers", "next_nodes", "packing"]
+__all__ = ["blockers", "mixes", "next_nodes", "packing"]
 
 _AUTOSCALERS = {
     "cluster-autoscaler": "The Cluster Autoscaler takes nodes away.",
@@ -121,3 +121,27 @@ def blockers(found: pd.DataFrame) -> Table:
     return Table(
         table(title, columns, [body(rows)], sortable=True, note=f"{left:,} more are in recommendations.json." if left > 0 else ""), title
     )
+
+
+def mixes(found: pd.DataFrame, currency: str = "") -> Table:
+    """Whether other machines that the cluster has would be cheaper for a pool's pods (MIXES)."""
+    if found.empty:
+        return paragraph("No node is known, so no other machines can be compared.")
+    columns = [Column("Node pool"), Column("Same machines", True, "nodes"), Column("Cost", True, f"{currency} a month")]
+    columns += [Column("Cheapest mix"), Column("Cost", True, f"{currency} a month"), Column("No mix is below", True)]
+    rows = [
+        [
+            cell(element("bdi", None, name(row["pool"])), element("small", None, name(row["types_now"])), head=True),
+            number_cell(f"{row['same_nodes']}", row["same_nodes"]),
+            number_cell(formats.money(row["same_month"]), row["same_month"]),
+            cell(element("bdi", None, name(row["mix"])) if row["mix"] else text(str(row["why"])[:300]), kind="reasons"),
+            *(number_cell(formats.money(row[column]), row[column]) for column in ("mix_month", "bound_month")),
+        ]
+        for row in records(found)
+    ]
+    title = "Other machines for the same pods"
+    note = (
+        "Types that the cluster has in the pool's capacity type, for the recommended requests. On both sides without room for a lost node; "
+    )
+    note += "what ties pods to a pool or a zone is not held, so look before you move them."
+    return Table(table(title, columns, [body(rows)], sortable=True, note=note), title)

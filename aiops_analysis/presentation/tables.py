@@ -26,7 +26,7 @@ from aiops_analysis.presentation.escape import Html, element, join, name, text
 from aiops_analysis.presentation.habits import habits, stability
 from aiops_analysis.presentation.headlines import headline_cards, method_facts, policy_facts
 from aiops_analysis.presentation.money import bridge, costs, ledger, matrix, pool_costs, savings
-from aiops_analysis.presentation.packed import blockers, next_nodes, packing
+from aiops_analysis.presentation.packed import blockers, mixes, next_nodes, packing
 from aiops_analysis.presentation.recommended import biggest, left_alone, recommendations, under_provisioned
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = [
     "left_alone",
     "matrix",
     "method",
+    "mixes",
     "namespaces",
     "next_nodes",
     "packing",

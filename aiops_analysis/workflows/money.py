@@ -85,6 +85,7 @@ class Money:
             "packing": self.packed.packing,
             "next_nodes": self.packed.next_nodes,
             "blockers": self.packed.blockers,
+            "mixes": self.packed.mixes,
             "ledger": self.realised,
             "costs": self.by_workload,
             "node_costs": self.by_pool,

@@ -18,9 +18,11 @@ from aiops_analysis.analysis.pool_need import Need, Terms
 from aiops_analysis.analysis.pools import Pool, may_move, pools_of
 from aiops_analysis.core.pricing import HOURS_PER_MONTH
 from aiops_analysis.core.schema import check, empty
-from aiops_analysis.core.schema_money import BLOCKERS, NEXT_NODES, NODE_PRICES, PACKING
+from aiops_analysis.core.schema_money import BLOCKERS, MIXES, NEXT_NODES, NODE_PRICES, PACKING
 from aiops_analysis.core.window import Window
+from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
+from aiops_analysis.workflows.mixes import mixes_of
 from aiops_analysis.workflows.pods import Crew, crew_of
 
 __all__ = ["Packed", "packed"]
@@ -35,6 +37,7 @@ class Packed:
     packing: pd.DataFrame
     next_nodes: pd.DataFrame
     blockers: pd.DataFrame
+    mixes: pd.DataFrame
     findings: tuple[Mapping[str, object], ...]
     bankable: pd.Series
     if_shrunk: pd.Series
@@ -63,7 +66,7 @@ def packed(
         message = "nothing is known about nodes and what runs on them: what can be banked is not computed, paper is all there is"
         unknown = pd.Series(math.nan, index=recommendations.index, dtype="float64")
         finding: Mapping[str, object] = {"code": "no_nodes_known", "message": message, "data": {}}
-        return Packed(empty(PACKING), empty(NEXT_NODES), empty(BLOCKERS), (finding,), unknown, unknown)
+        return Packed(empty(PACKING), empty(NEXT_NODES), empty(BLOCKERS), empty(MIXES), (finding,), unknown, unknown)
     prices = check(node_prices, NODE_PRICES)
     held = {pool: (count, until) for pool, (count, until) in (commitments or {}).items() if until is None or until >= window.end.date()}
     pools = pools_of(crew.fleet, _hourly(prices))
@@ -78,6 +81,7 @@ def packed(
         packing,
         next_nodes(needs, crew.fleet, recommendations),
         blockers(needs, after),
+        mixes_of(needs, after, read_frame(store, "nodes", [crew.day]), prices),
         tuple(_findings(crew, pools, packing, {*(minimum or {}), *held})),
         split_bankable(packing, recommendations, facts),
         split_bankable(packing, recommendations, facts, number="if_shrunk"),
