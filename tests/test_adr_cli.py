@@ -25,12 +25,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def own_folder(home: Path) -> None:
+    """A team's own folder, in which the demo's records do not belong."""
+    (home / "docs" / "adr").mkdir(parents=True)
+
+
 def ends(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     code = cli.main(["adr", *words])
     return code, *capsys.readouterr()
 
 
 def test_a_record_goes_from_proposal_to_decision(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    own_folder(home)
     code, out, err = ends(capsys, "new", FRONTEND, "--by", "A. Person", "--on", "2026-11-24")
     path = home / "docs" / "adr" / "0001-reduce-todo-frontend-cpu.md"
     assert (code, out) == (0, f"{path}\n")
@@ -59,6 +65,7 @@ def test_the_words_of_an_adviser_come_from_a_file_or_a_pipe(
     capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIOPS_PROMETHEUS_TOKEN", "s3cr3t-value")
+    own_folder(home)
     (home / "said.txt").write_bytes(b"\xef\xbb\xbfcut it, token s3cr3t-value\r\n\xff")
     assert ends(capsys, "new", FRONTEND, "--tool", "kagent", "--advice", str(home / "said.txt"))[0] == 0
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe")))
@@ -103,6 +110,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], words: list[str], code: 
 
 
 def test_problems_are_listed_and_fail_only_when_asked(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    own_folder(home)
     ends(capsys, "new", FRONTEND)
     (path,) = (home / "docs" / "adr").glob("*.md")
     path.write_text(path.read_text().replace("- Status: proposed", "- Status: accepted"))
@@ -134,6 +142,7 @@ def test_where_records_are_read(home: Path) -> None:
 
 
 def test_hostile_titles_reach_no_terminal(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    own_folder(home)
     ends(capsys, "new", FRONTEND)
     (path,) = (home / "docs" / "adr").glob("*.md")
     path.write_text(path.read_text().replace("# 1. Reduce", "# 1. \x1b[31m[bold]Reduce"))
@@ -182,3 +191,15 @@ def test_a_run_gives_the_same_record_as_the_history(capsys: pytest.CaptureFixtur
     (from_run,), (from_history,) = (read_folder(home / folder).decisions for folder in ("a", "b"))
     assert from_run.choices == from_history.choices
     assert (from_run.paper, from_run.price_source, from_run.dated) == (from_history.paper, from_history.price_source, date(2026, 11, 24))
+
+
+def test_the_first_record_of_the_demo_takes_its_own_records_along(tmp_path, monkeypatch, capsys) -> None:
+    """A folder with one record alone would hide what the demo decided, and its realised saving with it."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["adr", "new", "analytics/Deployment/query/query", "--cluster", "demo", "--on", "2026-11-03"]) == 0
+    said = capsys.readouterr()
+    assert "the demo's own records were copied into" in said.err
+    assert said.out.strip().endswith("0006-reduce-analytics-query-cpu-memory.md")
+    assert len(list((tmp_path / "docs" / "adr").glob("*.md"))) == 6
+    assert cli.main(["ledger", "--cluster", "demo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["totals"]["measured"] == 1

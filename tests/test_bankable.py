@@ -47,7 +47,7 @@ def test_nothing_is_freed_while_headroom_is_missing() -> None:
     assert row_of(four(), halved("web"))["freed"] == 1
     row = row_of(four(), halved())
     assert (row["freed"], row["nodes_after"], row["bankable"]) == (0, 4, 0.0)
-    assert any("lacks headroom today: with 1 kept free it would have 5 nodes, and it has 4" in text for text in row["reasons"])
+    assert any("lacks room for a lost node and a rollout: that takes 5 nodes, and it has 4" in text for text in row["reasons"])
 
 
 @pytest.mark.parametrize(("autoscaler", "says"), [("none", "nothing removes them"), ("unknown", "is not known")])

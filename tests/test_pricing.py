@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from aiops_analysis.analysis.node_prices import node_prices, pool_rates
 from aiops_analysis.analysis.savings import DEFAULT_PRICES, paper
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.pricing import OPENCOST, PriceList, PriceRow
@@ -245,3 +246,13 @@ def test_the_guides_container_at_the_default_prices(tmp_path: Path) -> None:
     got = paper(rows(change(0.5, 0.1, **place), change(GIB, 256 * MIB, resource="memory", **place)), found.book, unit)
     assert got["request_cost"].sum() == pytest.approx(14.63, abs=0.005)
     assert got["request_cost"].sum() - got["paper"].sum() == pytest.approx(3.08, abs=0.005)
+
+
+def test_a_node_that_tells_only_what_is_allocatable_has_a_price_by_that() -> None:
+    """Without kube_node_status_capacity: 4 cores x 0.031611 + 16 GiB x 0.004237 of what pods can get, an hour."""
+    node = {**blank(NODES), "node": "n1", "pool": "p", "cpu_allocatable": 4.0, "memory_allocatable": 16.0 * 2**30}
+    frame = check(pd.DataFrame([{**node, "first_seen": START, "last_seen": START + timedelta(days=1)}]), NODES)
+    table = node_prices(frame, OPENCOST)
+    assert table["price_hour"].tolist() == pytest.approx([4 * 0.031611 + 16 * 0.004237])
+    rates = pool_rates(table, frame)
+    assert rates[["cpu_hour", "memory_hour"]].iloc[0].tolist() == pytest.approx([0.031611, 0.004237])

@@ -141,7 +141,7 @@ def _about_counts(need: Need, row: Mapping[str, Any], raw_now: int) -> Iterator[
     elif need.now < need.model_now:
         yield f"The model needs {_nodes(need.model_now)}, more than there are: the calibration is held at 1."
     if raw_now > need.now:
-        yield f"It lacks headroom today: with {raw_now - need.model_now} kept free it would have {_nodes(raw_now)}, and it has {need.now}."
+        yield f"With today's requests it lacks room for a lost node and a rollout: that takes {_nodes(raw_now)}, and it has {need.now}."
     if row["free_today"]:
         yield f"{_nodes(row['free_today'])} could go before any change."
     if row["nodes_after"] > need.now:

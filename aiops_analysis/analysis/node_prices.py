@@ -102,8 +102,8 @@ def _newest(nodes: pd.DataFrame) -> list[_Node]:
             said=bool(row.capacity_type),
             provider_id=row.provider_id.casefold(),
             labels=_labels(row.labels),
-            cpu=row.cpu_capacity,
-            gib=row.memory_capacity / GIB,
+            cpu=row.cpu_capacity if math.isfinite(row.cpu_capacity) else row.cpu_allocatable,
+            gib=(row.memory_capacity if math.isfinite(row.memory_capacity) else row.memory_allocatable) / GIB,
         )
         for row in newest.itertuples()
     ]
@@ -290,8 +290,8 @@ def pool_rates(priced: pd.DataFrame, nodes: pd.DataFrame) -> pd.DataFrame:
     newest = check(nodes, NODES).sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last").set_index("node")
     hours = frame["node"].map(node_hours(nodes)).astype("float64").fillna(0.0).to_numpy(float)
     weights = {
-        "cpu_hour": hours * frame["node"].map(newest["cpu_capacity"]).to_numpy(float),
-        "memory_hour": hours * frame["node"].map(newest["memory_capacity"]).to_numpy(float),
+        "cpu_hour": hours * frame["node"].map(newest["cpu_capacity"].fillna(newest["cpu_allocatable"])).to_numpy(float),
+        "memory_hour": hours * frame["node"].map(newest["memory_capacity"].fillna(newest["memory_allocatable"])).to_numpy(float),
         "price_hour": hours,
     }
     rows = []

@@ -95,6 +95,11 @@ def new(
     basis = _basis(settings, run, end, days)
     subject = subject_of(basis, target)
     proposal = Proposal(basis, subject, _day(on, "--on") or _today(), session.clean(by), session.clean(tool), quote)
+    if settings.records != settings.adr_dir and not settings.adr_dir.exists():
+        from shutil import copytree
+
+        copytree(settings.records, settings.adr_dir)
+        session.tell(f"the demo's own records were copied into {settings.adr_dir}")
     made = propose(settings.adr_dir, proposal, package_version=__version__)
     if as_json:
         session.document({"record": f"{made.number:04d}", "status": "proposed", "file": made.path, "evidence": made.evidence})

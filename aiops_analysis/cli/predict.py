@@ -23,6 +23,7 @@ from aiops_analysis.cli.session import (
 from aiops_analysis.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from aiops_analysis.cli.session import Session
     from aiops_analysis.settings import Settings
     from aiops_analysis.sources.manifest_files import Manifests
     from aiops_analysis.workflows.predict import Prediction
@@ -65,7 +66,7 @@ def predict(
     gates = [_gate(text) for text in fail_on or []]
     settings = session.settings(cluster=cluster, history=history, prices=prices, billing=billing)
     asked = read_manifests(_texts(manifests), namespace)
-    found = _predicted(settings, asked, days, end)
+    found = _predicted(session, settings, asked, days, end)
     held = [text for gate in gates if (text := _held(gate, found))]
     if as_json:
         session.document(predicted_json(found, held))
@@ -133,18 +134,21 @@ def _decoded(data: bytes, name: str) -> str:
         raise UsageError(f"{name} is not UTF-8 text (byte {error.start})") from error
 
 
-def _predicted(settings: Settings, asked: Manifests, days: str | None, end: str | None) -> Prediction:
+def _predicted(session: Session, settings: Settings, asked: Manifests, days: str | None, end: str | None) -> Prediction:
     """The prediction of the settings' cluster over a window as it was typed."""
     from datetime import UTC, datetime, timedelta
 
     from aiops_analysis.cli.setup import days_of, end_of
     from aiops_analysis.history.store import open_store
     from aiops_analysis.workflows.predict import predicted
-    from aiops_analysis.workflows.pricing import priced
+    from aiops_analysis.workflows.pricing import LOUD, priced
     from aiops_analysis.workflows.review import review_window
 
     store = open_store(settings.history_root, settings.cluster_name)
     last = end_of(end, datetime.now(UTC)).date() - timedelta(days=1) if end else None
     window = review_window(store, days=days_of(days) or _DAYS, last=last)
     money = priced(store, window, settings.price_list(), settings.billing, currency=settings.currency)
+    for one in money.findings:
+        if one["code"] in LOUD:
+            session.tell(str(one["message"]))
     return predicted(store, window, asked.asked, money, asked.others)

@@ -54,12 +54,16 @@ def recommend(
     """
     from aiops_analysis.evidence.krr import krr_csv, krr_json
     from aiops_analysis.evidence.record import recommendations_json
+    from aiops_analysis.workflows.pricing import LOUD
 
     session = session_of(context)
     if layout not in (_TABLE, _KRR, _KRR_CSV):
         raise UsageError(f"--format is {layout!r}, expected {_TABLE}, {_KRR} or {_KRR_CSV} (--json for our own)")
     settings = session.settings(cluster=cluster, history=history, policy=policy, prices=prices, billing=billing)
     _, found = reviewed(settings, days=days, end=end)
+    for one in found.findings:
+        if one["code"] in LOUD:
+            session.tell(str(one["message"]))
     if layout != _TABLE or as_json:
         written = {
             _KRR: lambda: krr_json(found.recommendations, found.policy.as_dict()),

@@ -10,6 +10,7 @@ from aiops_analysis.core.names import visible
 from aiops_analysis.core.units import GIB, human_memory
 
 __all__ = [
+    "CAUSE_WORDS",
     "UNKNOWN",
     "amount",
     "count",
@@ -27,6 +28,8 @@ __all__ = [
     "total",
 ]
 
+#: Causes of a bridge in the words of a reader.
+CAUSE_WORDS = {"price": "price, other machines"}
 UNKNOWN = "–"  # no data is never zero
 _SPACE = "\u00a0"  # a number and its unit stay on one line
 _NAMES = {"cpu": "CPU", "memory": "Memory"}

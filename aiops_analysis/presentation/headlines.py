@@ -59,6 +59,8 @@ def _realised(figures: Figures) -> Card:
         waiting = f"{formats.count(int(accepted), 'decision is', 'decisions are')} accepted, none is measured yet." if accepted else ""
         return "Realised a month", _UNKNOWN, waiting or "No decision was accepted and applied yet.", ""
     measured = int(_number(figures, "decisions_measured") or 0)
+    if _number(figures, "promised_month") is None:
+        return "Realised a month", _amount(figures, "realised_month"), "By node hours; what was promised is not in this currency.", ""
     promised = f"Of {_amount(figures, 'promised_month')} that {formats.count(measured, 'applied decision', 'applied decisions')} promised"
     return (
         "Realised a month",

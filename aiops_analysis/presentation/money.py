@@ -18,7 +18,7 @@ _APPLIED = {"whole": "as decided", "partly": "partly", "not": "not yet", "revert
 _CELLS = {
     "do first": "Do first: much to gain, little to do",
     "plan": "Plan: much to gain, more to do",
-    "backlog": "Backlog: little to gain",
+    "backlog": "Backlog: little to gain on the bill",
 }
 _MOST = 15  # rows of one cell of the matrix; the table of recommendations has them all
 _COSTLIEST = 25
@@ -81,7 +81,7 @@ def bridge(parts: pd.DataFrame, words: str, currency: str = "") -> Table:
     columns = [Column("Cause"), Column("Amount", True, f"{currency} of the period"), Column("Largest parts")]
     rows = [
         [
-            cell(str(row["cause"]), head=True),
+            cell(formats.CAUSE_WORDS.get(str(row["cause"]), str(row["cause"])), head=True),
             number_cell(formats.money(row["amount"]), row["amount"]),
             cell(text(str(row["detail"])[:400]), kind="reasons"),
         ]
@@ -147,7 +147,16 @@ def pool_costs(found: pd.DataFrame, currency: str = "") -> Table:
         for row in records(found)
     ]
     title = "Cost by node pool"
-    return Table(table(title, columns, [body(rows)], sortable=True, note="Idle is what nodes cost beyond their containers."), title)
+    return Table(
+        table(
+            title,
+            columns,
+            [body(rows)],
+            sortable=True,
+            note="Idle is what nodes cost beyond their containers, at least 0 on each day: usage above requests can exceed a node.",
+        ),
+        title,
+    )
 
 
 def matrix(found: pd.DataFrame, currency: str = "") -> Table:

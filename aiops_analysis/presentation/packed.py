@@ -29,7 +29,7 @@ _BLOCKERS = {
     "node_selector": "node selector",
     "spread": "spread",
     "minimum": "smallest size of the pool",
-    "busy": "busy",
+    "busy": "too full, or no room elsewhere",
     "commitment": "commitment",
     "too_large": "too large for the other nodes",
 }
@@ -42,23 +42,24 @@ def packing(found: pd.DataFrame, currency: str = "") -> Table:
     if found.empty:
         return paragraph("No node is known: bankable savings cannot be computed from requests alone.")
     columns = [Column("Node pool", note="instance type"), Column("Nodes", True, "now → then"), Column("Model", True, "now → then")]
-    columns += [Column("Cannot be beaten", True, "lower bound"), Column("Kept free", True), Column("Can go", True)]
-    columns += [Column("Bankable", True, f"{currency} a month"), Column("If shrunk by hand", True), Column("What limits it")]
+    columns += [Column("At least", True, "no packing beats it"), Column("Kept free", True), Column("Can go", True)]
+    columns += [Column("Bankable", True, f"{currency} a month"), Column("By hand", True, "if someone shrinks it"), Column("What limits it")]
     title = "Node pools: what the recommendations free"
     note = "The model packs the pods of the busiest moment by their requests and rules; 'then' keeps room for a lost node and a rollout."
     return Table(table(title, columns, [body(_packing_row(row) for row in records(found))], sortable=True, note=note), title)
 
 
 def _packing_row(row: Mapping[str, Any]) -> list[Html]:
-    now, after = int(row["nodes_now"]), int(row["nodes_now"] - row["freed"])
+    now, after = int(row["nodes_now"]), int(row["nodes_after"])
     kept = f"{formats.money(row['committed'])} is paid until {formats.day(str(row['committed_until']))}" if row["committed_until"] else ""
     takes = _AUTOSCALERS.get(str(row["autoscaler"]), str(row["autoscaler"]))
-    factor = f"× {row['calibration']:.2f}" if formats.known(row["calibration"]) else ""
+    factor = f"calibrated × {row['calibration']:.2f}" if formats.known(row["calibration"]) and row["calibration"] > 1 else ""
+    bound = int(row["lower_bound_after"])
     return [
         cell(element("bdi", None, name(row["pool"])), element("small", None, name(row["instance_type"])), head=True),
         number_cell(f"{now} → {after}" if after != now else f"{now}", now),
         number_cell(f"{row['model_now']} → {row['model_after']}", row["model_after"], factor),
-        number_cell(f"{row['lower_bound_after']}", row["lower_bound_after"]),
+        number_cell(f"{bound}" if bound else formats.UNKNOWN, bound or None),
         number_cell(f"{row['headroom']}", row["headroom"]),
         number_cell(f"{row['freed']}", row["freed"], f"grade {row['grade']}"),
         number_cell(formats.money(row["bankable"]), row["bankable"], kept),
@@ -117,7 +118,7 @@ def blockers(found: pd.DataFrame) -> Table:
         for row in records(found.head(_MOST))
     ]
     left = len(found) - _MOST
-    title = f"What keeps nodes: {formats.count(len(found), 'blocker', 'blockers')}"
+    title = f"What keeps the emptiest node of each pool today: {formats.count(len(found), 'blocker', 'blockers')}"
     return Table(
         table(title, columns, [body(rows)], sortable=True, note=f"{left:,} more are in recommendations.json." if left > 0 else ""), title
     )

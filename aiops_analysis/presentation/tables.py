@@ -96,8 +96,14 @@ def findings(found: Sequence[Mapping[str, object]]) -> Table:
     if not found:
         return paragraph("Nothing stands out: every day of the window is stored and whole.")
     said = [str(one["message"])[:600] for one in found]
-    items = (element("li", None, one[:1].upper() + one[1:] + ("" if one.endswith(".") else ".")) for one in said)
+    items = (element("li", None, _sentence(one)) for one in said)
     return Table(element("ul", {"class": "findings"}, *items), formats.count(len(said), "finding", "findings"))
+
+
+def _sentence(said: str) -> str:
+    """A message as a sentence; a file's name keeps its case."""
+    first = said.split(" ", 1)[0]
+    return (said if "." in first or "/" in first else said[:1].upper() + said[1:]) + ("" if said.endswith(".") else ".")
 
 
 def namespaces(frame: pd.DataFrame, prices: PriceBook = DEFAULT_PRICES) -> Table:

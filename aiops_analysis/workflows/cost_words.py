@@ -117,7 +117,7 @@ def _findings(counts: Counts, shares: Mapping[str, float], pieces: Pieces, book:
     if low:
         text = " and ".join(f"{share:.0%} of the container hours ({r})" for r, share in low.items())
         yield {"code": "cost_unmeasured", "message": f"usage was measured in only {text}; elsewhere the request counts", "data": low}
-    unknown = {r: shares[f"unknown_{r}"] for r in RESOURCES if shares[f"unknown_{r}"] > 0}
+    unknown = {r: shares[f"unknown_{r}"] for r in RESOURCES if shares[f"unknown_{r}"] >= 0.0005}
     if unknown:
         text = " and ".join(f"{share:.1%} of the container hours for {r}" for r, share in unknown.items())
         yield {"code": "cost_unknown", "message": f"neither a request nor a sample in {text}: their cost is not known", "data": unknown}

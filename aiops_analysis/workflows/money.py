@@ -223,7 +223,7 @@ def _bankable(packing: pd.DataFrame) -> dict[str, object]:
     grade = max(going["grade"] if len(going) else packing["grade"], key=grades.index)
     amount = float(packing["bankable"].sum(skipna=False))
     if going.empty:
-        return {"amount": amount, "condition": "no node can go, whatever is applied: see what limits each pool", "grade": grade}
+        return {"amount": amount, "condition": "no node can go with what is recommended: see what limits each pool", "grade": grade}
     nodes = int(going["freed"].sum())
     condition = f"the recommendations are applied, and {nodes} {'node goes' if nodes == 1 else 'nodes go'}"
     by_hand = going[~going["autoscaler"].isin(["cluster-autoscaler", "karpenter", "managed"])]

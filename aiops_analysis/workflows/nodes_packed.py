@@ -130,7 +130,7 @@ def _findings(crew: Crew, pools: Mapping[str, Pool], packing: pd.DataFrame, name
     unknown = sorted(packing.loc[packing["autoscaler"] == "unknown", "pool"])
     if unknown:
         message = f"whether anything takes empty nodes away is not known for {_listed(unknown)}: bankable is 0 there; "
-        message += "set the parameter autoscaler where it is known"
+        message += "set nodes.autoscaler in aiops.toml where it is known"
         yield {"code": "autoscaler_unknown", "message": message, "data": {"pools": unknown}}
     strange = sorted(named - set(pools))
     if strange:

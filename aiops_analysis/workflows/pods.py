@@ -41,7 +41,8 @@ def crew_of(store: Store, window: Window, inventory: pd.DataFrame) -> Crew | Non
         instant = busiest(mine, nodes)
         if instant is None or not len(nodes):
             continue
-        workloads = read_frame(store, "workloads", window.days())
+        # what the API said today counts for a window that ended at midnight: rules change less often than a review is read
+        workloads = read_frame(store, "workloads", [*window.days(), window.end.date()])
         return Crew(fleet_of(mine, nodes, workloads, instant), day, _counts(nodes, start), mine)
     return None
 

@@ -235,7 +235,9 @@ class _Look:
         if not there:
             return float(getattr(self.priced.book, f"{resource}_hour"))
         table = self.priced.nodes[self.priced.nodes["node"].isin(there)]
-        sizes = table["node"].map(self.nodes.set_index("node")[f"{resource}_capacity"]).astype("float64")
+        about = self.nodes.set_index("node")
+        size = about[f"{resource}_capacity"].fillna(about[f"{resource}_allocatable"])  # where nobody says more
+        sizes = table["node"].map(size).astype("float64")
         usable = table[f"{resource}_hour"].notna() & (sizes > 0)
         weights = sizes[usable]
         return float((table.loc[usable, f"{resource}_hour"] * weights).sum() / weights.sum()) if len(weights) else _NAN

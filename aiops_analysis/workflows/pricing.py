@@ -24,10 +24,12 @@ from aiops_analysis.core.window import Window
 from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
 
-__all__ = ["ENOUGH", "BilledNodes", "Priced", "ReadBilled", "priced", "unit_prices"]
+__all__ = ["ENOUGH", "LOUD", "BilledNodes", "Priced", "ReadBilled", "priced", "unit_prices"]
 
 #: Share of the node-hours below which a list that was given matches too few to speak for the cluster.
 ENOUGH = 0.9
+#: Codes of findings that a command says aloud: the money is not by the prices that were given.
+LOUD = frozenset({"no_node_matches", "few_nodes_matched", "nodes_without_price"})
 _NAMED = 5  # kinds of nodes that a finding names
 #: A source that ends with the kind of machine that it prices.
 _KIND = re.compile(r"(.*\(.*), ([^,()]+)\)")

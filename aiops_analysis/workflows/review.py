@@ -148,7 +148,7 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked, b
         figures=figures,
         findings=(*findings, *mark_findings(store, window), *door_findings(store, window), *money.findings, *idle.findings, *said),
         summary=summary_of(store.cluster, window, figures),
-        fingerprint=store.fingerprint((*ALL_KINDS, "workloads"), window.days()),
+        fingerprint=store.fingerprint((*ALL_KINDS, "workloads"), _days_read(store, window, money)),
         queries=queries,
         source=source,
         notes=(*notes_of(policy, prices, window), *priced.notes, *money.costs.notes, hours_note(seen.hours)),
@@ -160,6 +160,13 @@ def _monthly(store: Store, window: Window, policy: SizingPolicy, asked: Asked, b
         until={} if beside.adr_dir is None else quiet_until(beside.adr_dir),
         money=money,
     )
+
+
+def _days_read(store: Store, window: Window, money: Money) -> list[date]:
+    """The days of the window, the one after it for what binds pods to nodes, and the earlier ones of a ledger or a bridge."""
+    earlier = len(money.realised) > 0 or (money.moved.before and money.moved.before[0] < window.start.date())
+    before = [day for day in store.days("inventory") if day < window.start.date()] if earlier else []
+    return [*before, *window.days(), *(day for day in store.days("workloads") if day == window.end.date())]
 
 
 def _sized(store: Store, window: Window, policy: SizingPolicy) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -74,7 +74,7 @@ def _panels(figures: Mapping[str, object]) -> list[tuple[str, tuple[_Bar, ...]]]
     bankable = _value(figures, "bankable_month")
     more = _value(figures, "if_shrunk_month") > (bankable if formats.known(bankable) else 0.0)
     out: list[tuple[str, tuple[_Bar, ...]]] = [("Recommendations still open", (*_OPEN, _SHRUNK) if more else _OPEN)]
-    if formats.known(_value(figures, "promised_month")):
+    if formats.known(_value(figures, "realised_month")):
         out.append(("Decisions that were applied", _DONE))
     return out
 
@@ -128,7 +128,14 @@ def _waterfall(axes: Axes, rows: Sequence[Mapping[str, Any]], spans: Sequence[tu
         colour, hatch = ("before", "") if whole else ("short", "xxxx") if amount > 0 else ("used", "")
         begin = max(left, foot)
         axes.barh(place, right - begin, left=begin, height=0.62, color=CHART[colour], hatch=hatch, edgecolor=CHART["card"], linewidth=0.6)
-        axes.text(foot - wide * 0.03, place, str(row["cause"]), ha="right", va="center", color=CHART["ink"])
+        axes.text(
+            foot - wide * 0.03,
+            place,
+            formats.CAUSE_WORDS.get(str(row["cause"]), str(row["cause"])),
+            ha="right",
+            va="center",
+            color=CHART["ink"],
+        )
         shown = formats.money(amount, currency) if whole else _signed(amount, currency)
         axes.text(foot + wide * 1.03, place, shown, va="center", color=CHART["ink"])
     if foot > 0:
@@ -148,17 +155,19 @@ def node_pools(packing: pd.DataFrame, top: int = 12) -> Picture:
     found = packing.sort_values(["freed", "pool"], ascending=[False, True]).head(top)
     rows = found.to_dict("records")
     freed = int(found["freed"].sum())
-    named = [f"{formats.short(r['pool'], 30)} {r['nodes_now']} → {r['nodes_now'] - r['freed']}" for r in rows[:4] if r["freed"]]
+    named = [
+        f"{formats.short(r['pool'], 30)} {r['nodes_now']} → {r['nodes_after']}" for r in rows[:4] if r["nodes_after"] != r["nodes_now"]
+    ]
     alt = f"Nodes by pool. {formats.count(freed, 'node', 'nodes')} could go" + (": " + ", ".join(named) if named else "") + "."
 
     def draw(figure: Figure, high: float) -> None:
         axes = panel(figure, high, 2.1, 4.6, len(rows), top=0.62)
-        most = max((int(row["nodes_now"]) for row in rows), default=1)
+        most = max((max(int(row["nodes_now"]), int(row["nodes_after"])) for row in rows), default=1)
         axes.set_xlim(0, most * 1.04)
         for place, row in enumerate(rows):
-            now, then, bound = row["nodes_now"], row["nodes_now"] - row["freed"], row["lower_bound_after"]
+            now, then, bound = row["nodes_now"], row["nodes_after"], row["lower_bound_after"]
             axes.text(-0.03 * most, place, formats.short(row["pool"], 24), ha="right", va="center", color=CHART["ink"])
-            move(axes, place, float(now), float(then), float(bound))
+            move(axes, place, float(now), float(then), float(bound) if bound else None)
             axes.text(most * 1.07, place, f"{now} → {then}" if now != then else f"{now}, none can go", va="center", color=CHART["ink"])
         if rows:
             marks = [("o", CHART["before"], "", "nodes now"), ("D", CHART["used"], "", "nodes with the recommendations")]
