@@ -122,7 +122,7 @@ def money_of(
     banked = recommendations.assign(bankable=nodes.bankable)
     banked = banked.assign(priority=priorities(banked, if_shrunk=nodes.if_shrunk))
     last = window.end.date() - timedelta(days=1)
-    ledger = None if adr_dir is None else _ledger(store, adr_dir, last, prices)
+    ledger = None if adr_dir is None else _ledger(store, adr_dir, last, prices, asked)
     costs = costs_of(store, window, prices.nodes, shared=asked.shared, rule=asked.rule, inventory=inventory)
     moved = bridge_of(store, window, costs, lambda earlier: prices_of(store, earlier, asked).nodes)
     savings = _savings(store.cluster, banked, nodes.packing, ledger, prices)
@@ -139,8 +139,10 @@ def money_of(
     )
 
 
-def _ledger(store: Store, adr_dir: Path, last: date, prices: Priced) -> Ledger:
-    return ledger_of(store, adr_dir, last, prices.nodes, currency=prices.currency)
+def _ledger(store: Store, adr_dir: Path, last: date, prices: Priced, asked: Asked) -> Ledger:
+    """The ledger at the review's prices; nodes that went before its window are in no frame of it and have those of the list."""
+    beside = asked.prices if asked.prices.currency == prices.currency else None
+    return ledger_of(store, adr_dir, last, prices.nodes, currency=prices.currency, beside=beside)
 
 
 def _node_figures(packing: pd.DataFrame) -> dict[str, Figure]:
