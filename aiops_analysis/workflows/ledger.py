@@ -317,7 +317,8 @@ def _sum(values: pd.Series) -> float:
 def _data_findings(raw: Raw, past: Past, shares: Mapping[str, Share], volume: pd.Series | None) -> list[Mapping[str, object]]:
     """What a reader must know about the data behind the figures."""
     out: list[Mapping[str, object]] = [
-        {"code": "ledger_damaged_day", "message": f"a day is left out of the ledger: {text}", "data": {}} for text in raw.damaged
+        {"code": "ledger_damaged_day", "message": f"a part of the history is left out of the ledger: {text}", "data": {}}
+        for text in raw.damaged
     ]
     if raw.weeks:
         weeks = f"{len(raw.weeks)} weeks from {raw.weeks[0]} on are known by their weekly rows alone"
