@@ -209,6 +209,18 @@ def test_f29_without_a_price_there_is_no_bridge(filled: Callable[..., Store]) ->
     assert (len(got.frame), got.words) == (0, "No comparison: the cost of one of the two periods is not known.")
 
 
+def test_a_bill_of_one_period_alone_is_no_change_of_price(filled: Callable[..., Store]) -> None:
+    store, window = filled(28), Window.of_days(START + timedelta(days=27), 14)
+    listed = prices(n1=(0.03, 0.004))
+    billed = prices(n1=(0.06, 0.008)).assign(basis="billing")
+    want = "No comparison: the billing export prices one of the two periods and not the other; give one that covers both."
+    for now, then in ((billed, listed), (listed, billed)):
+        got = bridge_of(store, window, costs_of(store, window, now), lambda _, then=then: then)
+        assert (len(got.frame), got.words) == (0, want)
+    both = bridge_of(store, window, costs_of(store, window, billed), lambda _: billed)
+    assert both.frame.set_index("cause").loc["price", "amount"] == pytest.approx(0.0, abs=1e-9)
+
+
 def test_the_demo_has_a_bridge() -> None:
     store = open_store(DEMO, "demo")
     window = Window.of_days(store.days("cpu_usage")[-1], 28)

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
+from aiops_analysis.analysis.node_prices import node_prices
 from aiops_analysis.workflows.ledger import Ledger, ledger_from, savings_rows
 from tests.ledger_history import CORE, CUT, NodeOf, choice, cut, day_of, decision, folder_of, in_memory, nodes, run
 
@@ -387,6 +388,32 @@ def test_nodes_without_a_price() -> None:
     free = replace(CORE, cpu_hour=math.nan, currency="EUR")  # in dollars the default prices would stand in
     row = rows_of(measured(shop(), lambda day: nodes(3 if day < 1 else 2), decision(1, WEB, paper=4.0), prices=free)).loc["0001"]
     assert (row["outcome"], row["cause"]) == ("not computable", "the nodes of its pool have no price")
+
+
+def test_a_pool_that_went_before_the_window_is_priced_by_the_list() -> None:
+    # web's 4 pods moved to blue with half the request, and red's 2 nodes went: a review of the last days knows prices of blue alone
+    def pods(day: int):
+        return [run("web", 4, 2.0 if day < 0 else 1.0, node="red-1" if day < 1 else "n1"), run("api", 4, 1.0)]
+
+    def machines(day: int):
+        return [*nodes(2), *(nodes(2, "red") if day < 1 else [])]
+
+    whole = measured(pods, machines, decision(1, WEB, paper=4.0))
+    late = in_memory(range(60, 91), pods, machines)(day_of(60), day_of(90)).machines
+    known = node_prices(late, CORE)
+    assert set(known["pool"]) == {"blue"}
+    alone = measured(pods, machines, decision(1, WEB, paper=4.0), prices=known)
+    assert rows_of(alone).loc["0001", "outcome"] == "not computable"
+    got = measured(pods, machines, decision(1, WEB, paper=4.0), prices=known, beside=CORE)
+    pd.testing.assert_frame_equal(got.rows, whole.rows)
+    assert got.totals == pytest.approx(whole.totals, nan_ok=True)
+    # 2 of 4 nodes of 4 a month left for the same work
+    assert got.totals["cluster_realised"] == pytest.approx(8.0)
+    # in a billed pool a node that went costs what its pool costs by the bill, not what a list says
+    billed = known.assign(basis="billing", price_hour=2 * known["price_hour"])
+    found = measured(shop(), lambda day: nodes(3 if day < 1 else 2), decision(1, WEB, paper=9.0), prices=billed, beside=CORE)
+    assert found.totals["cluster_price_effect"] == pytest.approx(0.0, abs=1e-9)
+    assert found.totals["cluster_realised"] == pytest.approx(8.0)
 
 
 def test_no_workload_that_stayed_as_it_was() -> None:

@@ -53,6 +53,13 @@ def test_every_kind_that_makes_pods(kind: str) -> None:
     assert one.replicas == {"Pod": 1, "Job": 1, "CronJob": 3}.get(kind)
 
 
+def test_a_job_runs_no_more_pods_than_it_completes() -> None:
+    job = workload("Job")
+    job["spec"] |= {"parallelism": 50, "completions": 3}  # type: ignore[operator]
+    (one,) = read(job)
+    assert (one.replicas, one.containers) == (3, ("app",))
+
+
 def test_documents_lists_and_other_objects() -> None:
     listed = {"kind": "List", "items": [workload(name="one"), {"kind": "Service", "metadata": {"name": "x"}}]}
     text = "# only a comment\n---\n" + json.dumps(listed) + "\n---\n" + json.dumps(workload(name="two", replicas=4)) + "\n---\n"

@@ -7,6 +7,7 @@ import json
 import math
 import shlex
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +75,17 @@ def test_a_change_costs_the_difference_of_its_requests(tmp_path: Path) -> None:
     assert (one.fits, one.placed, one.wanted, one.why) == ("yes", 3, 3, "")
     assert (found.difference, found.currency, found.day, found.unschedulable) == (pytest.approx(1.5), "EUR", "2026-11-01", 0)
     assert (found.price_source, found.others) == ("price sheet p.toml", {"Service": 1})
+
+
+def test_what_a_mesh_adds_is_not_saved_by_a_manifest_that_cannot_name_it(tmp_path: Path) -> None:
+    mesh = pod("x", container="istio-proxy", cpu=0.1, memory_request=0.125 * GIB)
+    store = stored(tmp_path, [pod("x"), mesh], [node("a")])
+    # 0.5 + 1 becomes 0.25 + 0.5; the proxy's 0.1 + 0.125 stays
+    (one,) = of(store, replace(asked(replicas=1, cpu=0.25, gib=0.5), containers=("app",))).workloads
+    assert (one.month_now, one.month_then, one.difference) == (pytest.approx(1.725), pytest.approx(0.975), pytest.approx(-0.75))
+    assert one.notes == ("istio-proxy is added to its pods by somebody else and counts as it is now",)
+    (one,) = of(store, replace(asked(replicas=1, cpu=0.25, gib=0.5), containers=("app", "istio-proxy"))).workloads
+    assert (one.difference, one.notes) == (pytest.approx(-0.975), ())
 
 
 def test_the_guides_change_at_the_default_prices(tmp_path: Path) -> None:

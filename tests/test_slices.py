@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +103,17 @@ def test_a_damaged_day_is_named_and_left_out(tmp_path: Path) -> None:
     assert len(raw.damaged) == 1
     found = ledger_of(store, tmp_path / "adr", day_of(2), CORE)
     assert len(found.rows) == 0
+
+
+def test_damaged_weekly_rows_are_named_and_left_out(pruned: Store, tmp_path: Path) -> None:
+    whole = read_slices(pruned, day_of(-40), day_of(26))
+    assert whole.weeks
+    (pruned.path / "weekly" / "pools.parquet").write_bytes(b"no")
+    raw = read_slices(pruned, day_of(-40), day_of(26))
+    assert raw.weeks == ()
+    assert raw.slices["start"].tolist() == [start for start in whole.slices["start"] if date.fromordinal(start) not in whole.weeks]
+    assert len(raw.damaged) == 1
+    assert "pools.parquet" in raw.damaged[0]
 
 
 def test_init_containers_ask_for_nothing_here_and_pods_without_a_node_are_in_no_pool(tmp_path: Path) -> None:

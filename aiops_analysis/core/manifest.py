@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Asked", "Term"]
+__all__ = ["INJECTED", "Asked", "Term"]
+
+#: Containers that a mesh or an operator adds to pods: no manifest names them, and they run beside what it names.
+INJECTED = frozenset({"istio-proxy", "linkerd-proxy", "envoy-sidecar", "vault-agent", "cloud-sql-proxy", "daprd", "consul-dataplane"})
 
 #: One required rule on a node's labels: key, operator (In, NotIn, Exists, DoesNotExist, Gt, Lt), values.
 Term = tuple[str, str, tuple[str, ...]]
@@ -29,6 +32,7 @@ class Asked:
     alone: bool = False  # required anti-affinity against itself on the host name
     unset: tuple[str, ...] = ()  # containers that ask for nothing, as container/resource
     unchecked: tuple[str, ...] = ()  # rules that are not checked, in words
+    containers: tuple[str, ...] = ()  # every container that it names, () when that is not known
 
     @property
     def key(self) -> tuple[str, str, str]:

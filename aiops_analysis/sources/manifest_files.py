@@ -121,6 +121,7 @@ def _asked(item: Mapping[str, Any], where: str, namespace: str) -> Asked:
         alone=_alone(pod, mapping_at(template, "metadata", "labels")),
         unset=tuple(_unset(pod)),
         unchecked=tuple(dict.fromkeys(_unchecked(pod))),
+        containers=tuple(text_at(one, "name") for field in ("initContainers", "containers") for one in items_of(pod, field)),
     )
 
 
@@ -133,8 +134,10 @@ def _replicas(kind: str, spec: Mapping[str, Any], where: str) -> int | None:
     if text is None:
         return 1 if field == "parallelism" else None
     if not isinstance(text, str) or not re.fullmatch(r"\d{1,7}", text, re.ASCII) or int(text) > _MOST_REPLICAS:
-        raise UsageError(f"{where}: {field} is {visible(str(text), 40)!a}, expected a whole number")
-    return int(text)
+        raise UsageError(f"{where}: {field} is {visible(str(text), 40)!a}, expected a whole number up to {_MOST_REPLICAS}")
+    most = spec.get("completions") if field == "parallelism" else None
+    # a Job runs no more pods at once than it still has to complete
+    return min(int(text), int(most)) if isinstance(most, str) and re.fullmatch(r"\d{1,7}", most, re.ASCII) else int(text)
 
 
 def _request(holder: Mapping[str, Any], resource: str, where: str) -> float | None:

@@ -109,7 +109,8 @@ def bridge_of(store: Store, window: Window, costs: Costs, price_of: Callable[[Wi
 
     Where less than half of that is stored, the later half of the window stands beside its earlier half, in whole weeks so that weekdays
     are alike. Days are compared in pairs, and a pair of which one is not whole in the history is left out of both. With fewer than 7
-    pairs there is no bridge. price_of : NODE_PRICES of a window, asked for the earlier one only. Raises StoreCorrupt.
+    pairs, or with a bill of one side only, there is no bridge. price_of : NODE_PRICES of a window, asked for the earlier one only.
+    Raises StoreCorrupt.
     """
     days = list(window.days())
     earlier = Window(day_start(days[0]) - len(days) * DAY, day_start(days[0]))
@@ -146,6 +147,11 @@ def _pairs(before: list[date], after: list[date], whole: set[date]) -> list[tupl
     return [(old, new) for old, new in zip(before, after, strict=True) if old in whole and new in whole]
 
 
+def _billed(nodes: pd.DataFrame) -> bool:
+    """Whether any node of NODE_COSTS costs what was billed for it."""
+    return any("billing" in basis.split(", ") for basis in nodes["price_basis"])
+
+
 def _bridged(before: Costs, after: Costs, pairs: list[tuple[date, date]], length: int, why: str) -> Bridge:
     old, new = (tuple(side) for side in zip(*pairs, strict=True))
     frames = [
@@ -155,6 +161,9 @@ def _bridged(before: Costs, after: Costs, pairs: list[tuple[date, date]], length
     ]
     if np.isnan(total_cost(*frames[:2])) or np.isnan(total_cost(*frames[2:])):
         return Bridge(empty(BRIDGE), (), (), "No comparison: the cost of one of the two periods is not known.")
+    if len({_billed(nodes) for nodes in (frames[1], frames[3])}) > 1:  # else what a bill and a list differ by would show as a new price
+        words = "No comparison: the billing export prices one of the two periods and not the other; give one that covers both."
+        return Bridge(empty(BRIDGE), (), (), words)
     words = f"{why}{new[0]} to {new[-1]} against {old[0]} to {old[-1]} (UTC), {len(pairs)} days each, not scaled to a month."
     if length > len(pairs):
         words += f" {length - len(pairs)} pairs of days are left out, because one of the two is not whole in the history."

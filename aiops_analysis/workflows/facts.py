@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
+from aiops_analysis.core.manifest import INJECTED
 from aiops_analysis.core.schema import FACTS, GROUP, check, empty
 from aiops_analysis.core.window import DAY, STEP, Window, steps_of
 from aiops_analysis.history.inventory import read_frame
@@ -26,7 +27,6 @@ _JAVA = re.compile(
     r"(?:^|[/:_.-])(?:java|openjdk|jdk|jre|temurin|corretto|graalvm|tomcat|wildfly|jetty|keycloak|kafka|elasticsearch|zookeeper|solr)\d*(?![a-z])",
     re.IGNORECASE,
 )
-_SIDECARS = frozenset({"istio-proxy", "linkerd-proxy", "envoy-sidecar", "vault-agent", "cloud-sql-proxy", "daprd", "consul-dataplane"})
 
 
 def facts_of(store: Store, window: Window, inventory: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def facts_of(store: Store, window: Window, inventory: pd.DataFrame | None = None
     frame = frame.assign(
         runs=0,
         jvm=[bool(_JAVA.search(i)) or bool(flags) for i, flags in zip(frame["image"], frame["java_flags"], strict=True)],
-        sidecar=frame["container"].isin(_SIDECARS) & (frame["role"] == "app"),
+        sidecar=frame["container"].isin(INJECTED) & (frame["role"] == "app"),
         out_of_scope=frame["scope"],
     )
     frame = _with_hpas(frame, read_frame(store, "hpas", days))

@@ -64,16 +64,19 @@ def ledger_of(
     before: PriceList | pd.DataFrame | None = None,
     volume: pd.Series | None = None,
     currency: str = "USD",
+    beside: PriceList | None = None,
 ) -> Ledger:
     """The accepted records of this store's cluster in ``folder``, measured in its history through ``end``.
 
     end : the last whole day counts; a date is that day. prices : a price list, or NODE_PRICES in ``currency``; ``before`` holds the prices
-    of the baseline period where they were others. volume : what the cluster served by day (index: dates), in the place of the requested
+    of the baseline period where they were others; ``beside`` prices nodes that NODE_PRICES do not name, such as those that went before
+    its window. volume : what the cluster served by day (index: dates), in the place of the requested
     core-hours of unchanged workloads. Records of other clusters are left out, undecided and rejected ones only counted. Raises StoreError,
     SchemaError.
     """
     found = read_folder(folder)
-    return ledger_from(partial(read_slices, store), store.cluster, found, end, prices, before=before, volume=volume, currency=currency)
+    read = partial(read_slices, store)
+    return ledger_from(read, store.cluster, found, end, prices, before=before, volume=volume, currency=currency, beside=beside)
 
 
 def ledger_from(
@@ -86,6 +89,7 @@ def ledger_from(
     before: PriceList | pd.DataFrame | None = None,
     volume: pd.Series | None = None,
     currency: str = "USD",
+    beside: PriceList | None = None,
 ) -> Ledger:
     """``ledger_of`` a folder and a cluster's history that ``read`` gives for a first and a last day."""
     mine = [one for one in found.decisions if one.cluster == cluster]
@@ -98,8 +102,8 @@ def ledger_from(
         return Ledger(cluster, empty(LEDGER), _parts([]), _totals([], None), findings, (), counted, money, "", last)
     first = min(min(one.dated, one.decided_on or one.dated) for one in accepted) - timedelta(days=_REACH)
     raw = read(min(first, last), last)
-    priced = _node_prices(raw, prices)
-    past = to_past(raw, priced, None if before is None else _node_prices(raw, before))
+    priced = _node_prices(raw, prices, beside)
+    past = to_past(raw, priced, None if before is None else _node_prices(raw, before, beside))
     applied = [applied_of(one, past) for one in accepted]
     shares = shares_of(past, applied, volume)
     made = [_row(past, one, shares.get(one.decision.id), (money, _source(priced)), last) for one in applied]
@@ -175,11 +179,15 @@ def _folder_findings(folder: Folder) -> list[Mapping[str, object]]:
     ]
 
 
-def _node_prices(raw: Raw, prices: PriceList | pd.DataFrame) -> pd.DataFrame:
-    """NODE_PRICES of the nodes in the history."""
-    if isinstance(prices, pd.DataFrame):
-        return check(prices, NODE_PRICES)
-    return node_prices(raw.machines if len(raw.machines) else empty(NODES), prices)
+def _node_prices(raw: Raw, prices: PriceList | pd.DataFrame, beside: PriceList | None) -> pd.DataFrame:
+    """NODE_PRICES of the nodes in the history; those that a frame does not name by the list ``beside``, but in a billed pool."""
+    machines = raw.machines if len(raw.machines) else empty(NODES)
+    if isinstance(prices, PriceList):
+        return node_prices(machines, prices)
+    named = check(prices, NODE_PRICES)
+    billed = named.loc[named["basis"] == "billing", "pool"]  # its mean is what such a node cost, a list would show as a price effect
+    rest = machines[~machines["node"].isin(named["node"]) & ~machines["pool"].isin(billed)]
+    return pd.concat([named, node_prices(rest, beside)], ignore_index=True) if beside is not None and len(rest) else named
 
 
 def _source(priced: pd.DataFrame) -> str:
@@ -309,7 +317,8 @@ def _sum(values: pd.Series) -> float:
 def _data_findings(raw: Raw, past: Past, shares: Mapping[str, Share], volume: pd.Series | None) -> list[Mapping[str, object]]:
     """What a reader must know about the data behind the figures."""
     out: list[Mapping[str, object]] = [
-        {"code": "ledger_damaged_day", "message": f"a day is left out of the ledger: {text}", "data": {}} for text in raw.damaged
+        {"code": "ledger_damaged_day", "message": f"a part of the history is left out of the ledger: {text}", "data": {}}
+        for text in raw.damaged
     ]
     if raw.weeks:
         weeks = f"{len(raw.weeks)} weeks from {raw.weeks[0]} on are known by their weekly rows alone"

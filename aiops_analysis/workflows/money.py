@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from aiops_analysis.analysis.cost_groups import by_namespace, by_pool, by_workload
 from aiops_analysis.analysis.priority import priorities, priority_matrix
+from aiops_analysis.core.names import visible
 from aiops_analysis.core.pricing import OPENCOST, PriceList
 from aiops_analysis.core.schema import check, empty
 from aiops_analysis.core.schema_money import LEDGER, SAVINGS
@@ -123,7 +125,7 @@ def money_of(
     banked = recommendations.assign(bankable=nodes.bankable)
     banked = banked.assign(priority=priorities(banked, if_shrunk=nodes.if_shrunk))
     last = window.end.date() - timedelta(days=1)
-    ledger = None if adr_dir is None else _ledger(store, adr_dir, last, prices)
+    ledger = None if adr_dir is None else _ledger(store, adr_dir, last, prices, asked)
     costs = costs_of(store, window, prices.nodes, shared=asked.shared, rule=asked.rule, inventory=inventory)
     moved = bridge_of(store, window, costs, lambda earlier: prices_of(store, earlier, asked).nodes)
     savings = _savings(store.cluster, banked, nodes.packing, ledger, prices)
@@ -140,8 +142,10 @@ def money_of(
     )
 
 
-def _ledger(store: Store, adr_dir: Path, last: date, prices: Priced) -> Ledger:
-    return ledger_of(store, adr_dir, last, prices.nodes, currency=prices.currency)
+def _ledger(store: Store, adr_dir: Path, last: date, prices: Priced, asked: Asked) -> Ledger:
+    """The ledger at the review's prices; nodes that went before its window are in no frame of it and have those of the list."""
+    beside = asked.prices if asked.prices.currency == prices.currency else None
+    return ledger_of(store, adr_dir, last, prices.nodes, currency=prices.currency, beside=beside)
 
 
 def _node_figures(packing: pd.DataFrame) -> dict[str, Figure]:
@@ -184,13 +188,16 @@ def _savings(cluster: str, rows: pd.DataFrame, packing: pd.DataFrame, ledger: Le
     waiting = rows[(rows["grade"] != "refused") & (rows["decided"] == "")]
     about = {"currency": prices.currency, "price_source": prices.book.source}
     what = "every recommendation is applied, and each core and GiB that it frees is sold or used; a bill shows nothing of it by itself"
-    made = [{"number": "paper", "scope": "cluster", "name": cluster, "amount": _total(waiting["paper"]), "condition": what, "grade": ""}]
+    condition = f"{what}{_without_price(waiting)}"
+    made = [
+        {"number": "paper", "scope": "cluster", "name": cluster, "amount": _total(waiting["paper"]), "condition": condition, "grade": ""}
+    ]
     for namespace, part in waiting.groupby("namespace", sort=True):
         one = {"number": "paper", "scope": "namespace", "name": namespace, "amount": _total(part["paper"])}
-        made.append({**one, "condition": "its recommendations are applied", "grade": ""})
+        made.append({**one, "condition": f"its recommendations are applied{_without_price(part)}", "grade": ""})
     made.append({"number": "bankable", "scope": "cluster", "name": cluster, **_bankable(packing)})
     for pool in packing.itertuples():
-        condition = f"{pool.freed} of {pool.nodes_now} nodes go" if pool.freed else "no node can go"
+        condition = f"{pool.freed} of {pool.nodes_now} nodes go{_still_paid(pool)}" if pool.freed else "no node can go"
         made.append(
             {
                 "number": "bankable",
@@ -210,6 +217,18 @@ def _savings(cluster: str, rows: pd.DataFrame, packing: pd.DataFrame, ledger: Le
     return check(pd.concat([frame, realised], ignore_index=True), SAVINGS)
 
 
+def _without_price(rows: pd.DataFrame) -> str:
+    """How many recommendations are in no sum of paper because nothing prices them, in words; init containers never are."""
+    changed = rows[rows["change"].isin(["increase", "decrease"]) & (rows["role"] != "init")]
+    count = int(changed["unit_price"].isna().sum())
+    return f"; {count} of {len(changed)} have no price and are not in it" if count else ""
+
+
+def _still_paid(pool: Any) -> str:
+    """That freed nodes of a PACKING row are paid for until a date, in words."""
+    return f", still paid for until {pool.committed_until} under a commitment" if pool.committed_until else ""
+
+
 def _total(values: pd.Series) -> float:
     return float(values.sum(min_count=1))
 
@@ -226,6 +245,8 @@ def _bankable(packing: pd.DataFrame) -> dict[str, object]:
         return {"amount": amount, "condition": "no node can go with what is recommended: see what limits each pool", "grade": grade}
     nodes = int(going["freed"].sum())
     condition = f"the recommendations are applied, and {nodes} {'node goes' if nodes == 1 else 'nodes go'}"
+    paid = [f"{visible(str(pool.pool), 60)}{_still_paid(pool)}" for pool in going.itertuples() if pool.committed_until]
+    condition += "".join(f"; {one}" for one in paid)
     by_hand = going[~going["autoscaler"].isin(["cluster-autoscaler", "karpenter", "managed"])]
     if len(by_hand):
         many = int(by_hand["freed"].sum())

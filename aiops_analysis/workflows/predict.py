@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from aiops_analysis.analysis.room import Placement, Room, allowed, at_end, place, present, requests_of_pods, rooms, unknown_rules
 from aiops_analysis.core.errors import NotEnoughData
-from aiops_analysis.core.manifest import Asked
+from aiops_analysis.core.manifest import INJECTED, Asked
 from aiops_analysis.core.pricing import HOURS_PER_MONTH
 from aiops_analysis.core.schema import RESOURCES
 from aiops_analysis.core.units import GIB
@@ -94,8 +94,9 @@ def predicted(store: Store, window: Window, asked: Sequence[Asked], priced: Pric
     if not len(inventory):
         raise NotEnoughData(f"the history of cluster {store.cluster!r} holds no pods of the window; run: aiops-analysis pull")
     newest = at_end(inventory)
+    asked, beside_it = _with_injected(asked, newest)
     pods, nodes = requests_of_pods(newest), present(read_frame(store, "nodes", window.days()))
-    look = _Look(pods, _last_of_jobs(inventory), nodes, priced, _mean_pods(inventory, window), _scaled(store, window))
+    look = _Look(pods, _last_of_jobs(inventory), nodes, priced, _mean_pods(inventory, window), _scaled(store, window), beside_it)
     counts = {one.key: look.count(one) for one in asked}
     free = rooms(nodes, pods, without=counts)
     where = place([(one, _whole(counts[one.key].then)) for one in asked], free)
@@ -110,6 +111,22 @@ def predicted(store: Store, window: Window, asked: Sequence[Asked], priced: Pric
         others=dict(others),
         findings=priced.findings,
     )
+
+
+def _with_injected(asked: Sequence[Asked], newest: pd.DataFrame) -> tuple[list[Asked], dict[tuple[str, str, str], str]]:
+    """Manifests with what a mesh adds to their running pods, which no change of a manifest takes away, and its names by workload."""
+    mine = newest[newest["container"].isin(INJECTED) & (newest["role"] != "init")]
+    cpu, memory = (mine[f"{name}_request"].fillna(mine[f"{name}_limit"]).fillna(0.0) for name in RESOURCES)
+    means = mine.assign(cpu=cpu, memory=memory).groupby([*_OWNER, "container"])[["cpu", "memory"]].mean()
+    out: list[Asked] = []
+    names: dict[tuple[str, str, str], str] = {}
+    for one in asked:
+        added = [row for row in means.itertuples() if row.Index[:3] == one.key and one.containers and row.Index[3] not in one.containers]
+        cpu_of, memory_of = (one.cpu + sum(row.cpu for row in added), one.memory + sum(row.memory for row in added))
+        out.append(replace(one, cpu=cpu_of, memory=memory_of) if added else one)
+        if added:
+            names[one.key] = ", ".join(row.Index[3] for row in added)
+    return out, names
 
 
 def _whole(pods: float) -> int:
@@ -159,6 +176,7 @@ class _Look:
     priced: Priced
     mean_pods: Mapping[tuple[str, ...], float]
     scaled: Mapping[tuple[str, str, str], str]
+    injected: Mapping[tuple[str, str, str], str]
 
     def of(self, one: Asked) -> pd.DataFrame:
         """The pods of a workload that are there, or were there last of a Job."""
@@ -220,6 +238,8 @@ class _Look:
     def _notes(self, one: Asked, count: _Count, where: Placement, beside: Sequence[Room], running: int) -> Iterator[str]:
         if one.unset:
             yield f"no request is set for {', '.join(one.unset[:5])}: it costs nothing on paper and reserves nothing"
+        if names := self.injected.get(one.key):
+            yield f"{names} is added to its pods by somebody else and counts as it is now"
         if one.kind in JOB_KINDS:
             ran = f"the mean of {count.now:.3g} running pods of the window counts" if count.now else "how long it runs is not known"
             yield f"a Job costs only while it runs: {ran}"

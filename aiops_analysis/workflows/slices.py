@@ -43,7 +43,7 @@ class Raw:
 
 
 def read_slices(store: Store, first: date, last: date) -> Raw:
-    """The slices from ``first`` through ``last``; a damaged day is named and left out."""
+    """The slices from ``first`` through ``last``; a damaged day, or damaged weekly rows, are named and left out."""
     stored = [day for day in store.days("inventory") if first <= day <= last]
     parts, damaged = [], []
     for start in range(0, len(stored), _AT_ONCE):
@@ -58,7 +58,11 @@ def read_slices(store: Store, first: date, last: date) -> Raw:
                     damaged.append(str(error))
     days = slices_of(parts)
     weeks = _free_weeks(stored, first, last)
-    rows, asked, standing = _weekly(store, weeks, days.asked)
+    try:
+        rows, asked, standing = _weekly(store, weeks, days.asked)
+    except StoreCorrupt as error:
+        damaged.append(f"{error}; the weeks of which only it told are not known")
+        rows, asked, standing = _weekly(store, (), days.asked)
     return Raw(
         slices=pd.concat([days.slices, rows], ignore_index=True),
         asked=pd.concat([days.asked, asked], ignore_index=True) if len(asked) else days.asked,
