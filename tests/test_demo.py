@@ -199,7 +199,7 @@ def test_nightly_report_is_a_run_each_night(inventory, demo_cluster: DemoCluster
 def test_size_of_the_cluster(inventory) -> None:
     running = inventory[inventory["last_seen"] == inventory["last_seen"].max()].drop_duplicates(["namespace", "pod"])
     assert 30 <= len(running) <= 70
-    assert 15 <= inventory.drop_duplicates(["namespace", "workload_kind", "workload"]).shape[0] <= 30
+    assert 15 <= inventory.drop_duplicates(["namespace", "workload_kind", "workload"]).shape[0] <= 35
     assert set(inventory["qos"]) == {"Guaranteed", "Burstable", "BestEffort"}
     assert {"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod"} == set(inventory["workload_kind"])
 

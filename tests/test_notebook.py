@@ -252,6 +252,6 @@ def test_what_a_notebook_declares(here: Path) -> None:
 def test_the_run_knows_the_prices_and_the_bill_of_the_settings(here: Path) -> None:
     (here / "p.toml").write_text('currency = "EUR"\ncpu_hour = 0.1\nmemory_hour = 0.01\n')
     plain = started(declared(end="2026-11-01"))
-    assert (plain.prices.name, plain.billing) == ("opencost-default", None)
+    assert (plain.money.prices.name, plain.money.billing) == ("opencost-default", None)
     given = started(declared(end="2026-11-01"), AIOPS_PRICES="p.toml", AIOPS_BILLING="b.csv")
-    assert (given.prices.source, given.prices.currency, given.billing) == ("price sheet p.toml", "EUR", here / "b.csv")
+    assert (given.money.prices.source, given.money.prices.currency, given.money.billing) == ("price sheet p.toml", "EUR", here / "b.csv")

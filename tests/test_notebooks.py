@@ -80,12 +80,21 @@ def ours(tmp_path_factory):
 
 def test_the_run_leaves_what_the_readme_says(ours):
     assert sorted(p.name for p in ours.folder.iterdir()) == [
+        "blockers.csv",
+        "bridge.csv",
+        "costs.csv",
         "evidence.json",
+        "ledger.csv",
+        "mixes.csv",
+        "next_nodes.csv",
+        "node_costs.csv",
         "notebook.ipynb",
+        "packing.csv",
         "patches",
         "recommendations.csv",
         "recommendations.json",
         "report.html",
+        "savings.csv",
         "summary.md",
     ]
     evidence = read_evidence(ours.folder / "evidence.json")
