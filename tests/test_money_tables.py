@@ -140,3 +140,15 @@ def test_a_mix_stands_beside_the_same_machines_or_says_why_there_is_none() -> No
     said = words(tables.mixes(made.mixes(), "USD"))
     assert "231.80 1 x m6i.xlarge 139.80 120.50" in said
     assert "no type is large enough" in said
+
+
+def test_the_cards_say_what_is_paid_anyway_and_what_nobody_takes_away() -> None:
+    figures = {**made.FIGURES, "nodes_freed": 2, "nodes_now": 9, "committed_month": 40.0, "decisions_accepted": 2, "decisions_measured": 1}
+    said = words(tables.headline(figures))
+    assert "2 of 9 nodes can go" in said
+    assert "40.00 USD of freed nodes is paid for all the same" in said
+    assert "231.80 USD if someone shrinks the pools" in said
+    assert "Of 160.00 USD that 1 applied decision promised" in said
+    unknown = words(tables.headline({"currency": "USD", "bankable_month": None, "realised_month": None}))
+    assert unknown.count("not known") >= 2
+    assert "0.00" not in unknown

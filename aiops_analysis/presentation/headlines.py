@@ -48,6 +48,10 @@ def _bankable(figures: Figures) -> Card:
     if value is None or freed is None or nodes is None:
         return "Bankable a month", _UNKNOWN, "Nodes, what runs on them and their prices must be known.", ""
     note = f"{freed:.0f} of {formats.count(int(nodes), 'node', 'nodes')} can go once the recommendations are applied. Prices as for paper."
+    if committed := _number(figures, "committed_month"):
+        note += (
+            f" {formats.money(committed, str(figures.get('currency') or ''))} of freed nodes is paid for all the same, under a commitment."
+        )
     if shrunk is not None and shrunk > value:
         note += f" {_amount(figures, 'if_shrunk_month')} if someone shrinks the pools: nothing is seen that does."
     return "Bankable a month", _amount(figures, "bankable_month"), note, "good" if value > 0 else ""
