@@ -161,3 +161,17 @@ def test_what_is_refused_has_a_reason_in_the_model(review, truth):
         assert {reason.code for reason in row.reasons} == {Code.RECENT_ROLLOUT}
         assert END.timestamp() - newest[row.namespace, row.workload_kind, row.workload] < 48 * 3600
     assert (recs["grade"] != "refused").mean() > 0.5
+
+
+def test_the_three_numbers_have_sources_and_unknown_rules_lower_the_grade(review):
+    """This exporter shows no capacity of nodes: what is allocatable is priced, and bankable is packed all the same."""
+    savings = review.money.savings
+    whole = savings[savings["scope"] == "cluster"].set_index("number")
+    assert np.isfinite(whole.loc[["paper", "bankable"], "amount"]).all()
+    assert whole["price_source"].str.contains("OpenCost default prices").all()
+    assert np.isnan(whole.loc["realised", "amount"])
+    packing = review.money.packed.packing
+    assert len(packing)
+    assert (packing["unknown"] != "").all()
+    assert set(packing["grade"]) <= {"medium", "low"}
+    assert review.figures["cost_window"] == pytest.approx(review.money.costs.nodes["cost"].sum())
