@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aiops_analysis.analysis.lifetimes import Spans, codes_of
+from aiops_analysis.analysis.node_prices import node_sizes
 from aiops_analysis.core.contract import Contract, check, empty
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.schema import RESOURCES
@@ -166,7 +167,7 @@ def node_book(nodes: pd.DataFrame, spans: Spans, prices: pd.DataFrame, days: int
 
 def _size(nodes: pd.DataFrame, resource: str) -> Floats:
     """Capacity, or what is allocatable where that is not known [cores | GiB]."""
-    size = nodes[f"{resource}_capacity"].fillna(nodes[f"{resource}_allocatable"]).to_numpy(np.float64)
+    size = node_sizes(nodes, resource).to_numpy(np.float64)
     return np.asarray(size * _UNIT[resource], np.float64)
 
 

@@ -25,7 +25,17 @@ from aiops_analysis.core.schema import NODES, check
 from aiops_analysis.core.schema_money import BILLED, NODE_PRICES
 from aiops_analysis.core.units import GIB
 
-__all__ = ["BASES", "commitments", "core_differences", "node_hours", "node_prices", "pool_rates", "priced_share"]
+__all__ = [
+    "BASES",
+    "commitments",
+    "core_differences",
+    "newest_nodes",
+    "node_hours",
+    "node_prices",
+    "node_sizes",
+    "pool_rates",
+    "priced_share",
+]
 
 #: Where a price is from, the best first; "" is no price.
 BASES = ("billing", "sheet", "list", "default", "")
@@ -90,7 +100,7 @@ def _ratio(prices: PriceList) -> PriceBook:
 
 
 def _newest(nodes: pd.DataFrame) -> list[_Node]:
-    newest = nodes.sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last").sort_values("node")
+    newest = newest_nodes(nodes).sort_values("node")
     return [
         _Node(
             name=row.node,
@@ -102,11 +112,21 @@ def _newest(nodes: pd.DataFrame) -> list[_Node]:
             said=bool(row.capacity_type),
             provider_id=row.provider_id.casefold(),
             labels=_labels(row.labels),
-            cpu=row.cpu_capacity if math.isfinite(row.cpu_capacity) else row.cpu_allocatable,
-            gib=(row.memory_capacity if math.isfinite(row.memory_capacity) else row.memory_allocatable) / GIB,
+            cpu=cpu,
+            gib=memory / GIB,
         )
-        for row in newest.itertuples()
+        for row, cpu, memory in zip(newest.itertuples(), node_sizes(newest, "cpu"), node_sizes(newest, "memory"), strict=True)
     ]
+
+
+def newest_nodes(nodes: pd.DataFrame) -> pd.DataFrame:
+    """The newest facts of each node of NODES."""
+    return nodes.sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last")
+
+
+def node_sizes(nodes: pd.DataFrame, resource: str) -> pd.Series:
+    """What NODES have of a resource: the capacity, or what is allocatable where that is all they tell [cores | bytes]."""
+    return nodes[f"{resource}_capacity"].fillna(nodes[f"{resource}_allocatable"])
 
 
 def _region(zone: str, provider_id: str) -> str:
@@ -287,11 +307,11 @@ def pool_rates(priced: pd.DataFrame, nodes: pd.DataFrame) -> pd.DataFrame:
     first.
     """
     frame = check(priced, NODE_PRICES)
-    newest = check(nodes, NODES).sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last").set_index("node")
+    newest = newest_nodes(check(nodes, NODES)).set_index("node")
     hours = frame["node"].map(node_hours(nodes)).astype("float64").fillna(0.0).to_numpy(float)
     weights = {
-        "cpu_hour": hours * frame["node"].map(newest["cpu_capacity"].fillna(newest["cpu_allocatable"])).to_numpy(float),
-        "memory_hour": hours * frame["node"].map(newest["memory_capacity"].fillna(newest["memory_allocatable"])).to_numpy(float),
+        "cpu_hour": hours * frame["node"].map(node_sizes(newest, "cpu")).to_numpy(float),
+        "memory_hour": hours * frame["node"].map(node_sizes(newest, "memory")).to_numpy(float),
         "price_hour": hours,
     }
     rows = []

@@ -9,6 +9,7 @@ import pandas as pd
 
 from aiops_analysis.analysis.fleet import Size
 from aiops_analysis.analysis.instance_mix import Mix, cheapest_mix
+from aiops_analysis.analysis.node_prices import newest_nodes
 from aiops_analysis.analysis.pool_need import Need
 from aiops_analysis.analysis.pools import own_size
 from aiops_analysis.core.pricing import HOURS_PER_MONTH
@@ -27,7 +28,7 @@ def mixes_of(needs: Mapping[str, Need], after: Sequence[Size], nodes: pd.DataFra
     nodes : NODES of the day, for types and what they leave to pods; prices : NODE_PRICES. Other types are no candidates, because nobody
     knows what they would leave to pods.
     """
-    newest = nodes.sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last").merge(prices, on="node", suffixes=("", "_"))
+    newest = newest_nodes(nodes).merge(prices, on="node", suffixes=("", "_"))
     rows = [_row(name, need, after, newest) for name, need in sorted(needs.items()) if need.pool.pods]
     return check(pd.DataFrame(rows), MIXES) if rows else empty(MIXES)
 
@@ -42,12 +43,13 @@ def _row(name: str, need: Need, after: Sequence[Size], nodes: pd.DataFrame) -> d
         taken = [own_size(node, after) for node in need.pool.nodes]
         daemons = (max(t[0] for t in taken), max(t[1] for t in taken), max(t[2] for t in taken)) if taken else (0, 0, 0)
         found = cheapest_mix(shapes, types, daemons=daemons, zones=need.pool.zones)
+    same = need.count(need.packed(after))
     now = sorted({node.instance_type for node in need.pool.nodes})
     return {
         "pool": name,
         "types_now": ", ".join(now),
-        "same_nodes": need.count(need.packed(after)),
-        "same_month": need.count(need.packed(after)) * need.terms.node_month,
+        "same_nodes": same,
+        "same_month": same * need.terms.node_month,
         "mix": ", ".join(f"{count} x {kind}" for kind, count in sorted(found.nodes.items())),
         "mix_month": _month(found.price_hour),
         "bound_month": _month(found.bound_hour),

@@ -20,7 +20,6 @@ from aiops_analysis.core.pricing import HOURS_PER_MONTH
 from aiops_analysis.core.schema import check, empty
 from aiops_analysis.core.schema_money import BLOCKERS, MIXES, NEXT_NODES, NODE_PRICES, PACKING
 from aiops_analysis.core.window import Window
-from aiops_analysis.history.inventory import read_frame
 from aiops_analysis.history.store import Store
 from aiops_analysis.workflows.mixes import mixes_of
 from aiops_analysis.workflows.pods import Crew, crew_of
@@ -81,7 +80,7 @@ def packed(
         packing,
         next_nodes(needs, crew.fleet, recommendations),
         blockers(needs, after),
-        mixes_of(needs, after, read_frame(store, "nodes", [crew.day]), prices),
+        mixes_of(needs, after, crew.nodes, prices),
         tuple(_findings(crew, pools, packing, {*(minimum or {}), *held})),
         split_bankable(packing, recommendations, facts),
         split_bankable(packing, recommendations, facts, number="if_shrunk"),

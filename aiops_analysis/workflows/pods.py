@@ -23,7 +23,8 @@ class Crew:
     fleet: Fleet
     day: date
     counts: dict[str, tuple[tuple[float, int], ...]]
-    inventory: pd.DataFrame  # of that day
+    inventory: pd.DataFrame  # of that day; so the next
+    nodes: pd.DataFrame
 
 
 def crew_of(store: Store, window: Window, inventory: pd.DataFrame) -> Crew | None:
@@ -43,7 +44,7 @@ def crew_of(store: Store, window: Window, inventory: pd.DataFrame) -> Crew | Non
             continue
         # what the API said today counts for a window that ended at midnight: rules change less often than a review is read
         workloads = read_frame(store, "workloads", [*window.days(), window.end.date()])
-        return Crew(fleet_of(mine, nodes, workloads, instant), day, _counts(nodes, start), mine)
+        return Crew(fleet_of(mine, nodes, workloads, instant), day, _counts(nodes, start), mine, nodes)
     return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from aiops_analysis.analysis.node_prices import node_sizes
 from aiops_analysis.analysis.room import Placement, Room, allowed, at_end, place, present, requests_of_pods, rooms, unknown_rules
 from aiops_analysis.core.errors import NotEnoughData
 from aiops_analysis.core.manifest import INJECTED, Asked
@@ -255,9 +256,7 @@ class _Look:
         if not there:
             return float(getattr(self.priced.book, f"{resource}_hour"))
         table = self.priced.nodes[self.priced.nodes["node"].isin(there)]
-        about = self.nodes.set_index("node")
-        size = about[f"{resource}_capacity"].fillna(about[f"{resource}_allocatable"])  # where nobody says more
-        sizes = table["node"].map(size).astype("float64")
+        sizes = table["node"].map(node_sizes(self.nodes.set_index("node"), resource)).astype("float64")
         usable = table[f"{resource}_hour"].notna() & (sizes > 0)
         weights = sizes[usable]
         return float((table.loc[usable, f"{resource}_hour"] * weights).sum() / weights.sum()) if len(weights) else _NAN

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from aiops_analysis.analysis.node_prices import commitments, core_differences, node_hours, node_prices, pool_rates, priced_share
+from aiops_analysis.analysis.node_prices import (
+    commitments,
+    core_differences,
+    newest_nodes,
+    node_hours,
+    node_prices,
+    pool_rates,
+    priced_share,
+)
 from aiops_analysis.analysis.savings import PriceBook
 from aiops_analysis.core.errors import UsageError
 from aiops_analysis.core.names import visible
@@ -202,7 +210,7 @@ def _findings(nodes: pd.DataFrame, table: pd.DataFrame, prices: PriceList, share
         yield _finding("no_nodes", "the history holds no nodes of the window: money is requests times the unit prices", {})
         return
     hours = node_hours(nodes)
-    newest = nodes.sort_values("last_seen", kind="stable").drop_duplicates("node", keep="last")
+    newest = newest_nodes(nodes)
     about = newest.merge(table.drop(columns="pool"), on="node")
     about = about.assign(hours=about["node"].map(hours))
     yield from _matching(about, prices, shares)
